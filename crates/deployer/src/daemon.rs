@@ -379,7 +379,11 @@ impl Daemon {
         service_manager: Option<&ServiceManager>,
         signals: &mut Signals,
     ) -> Result<Option<ExitMode>> {
-        tracing::info!(run = request.pending.run, "handing over to {}", request.wish.program.file.display());
+        tracing::info!(
+            run = request.pending.run,
+            "handing over to {}",
+            request.planned.program.file.display()
+        );
         // The run waits for just this; nothing else is in progress.
         if let Some(work) = self.work.take() {
             work.end(&self.host, std::future::pending()).await;
@@ -387,7 +391,7 @@ impl Daemon {
         self.locks.clear();
         request.pending.save(&self.host.config.state_directory)?;
         let listener = self.listener.as_ref().map(|listener| &listener.listener);
-        let program = &request.wish.program;
+        let program = &request.planned.program;
         let mut candidate = Candidate::start(program, self.role.as_str(), listener, link).await?;
         let tried = tokio::select! {
             tried = self.try_out(&mut candidate, request) => tried.map(Some),
@@ -442,16 +446,16 @@ impl Daemon {
             environment: &self.host.this_process.environment,
             walls: &Walls::default(),
             env_rules: &EnvRules::default(),
-            directory: &request.wish.program.release,
+            directory: &request.planned.program.release,
             ends_at: request.ends_at,
             cancel: &CancellationToken::new(),
             hear: &hear,
         };
-        for check in &request.wish.health {
+        for check in &request.planned.health {
             health::check(check, &step_context).await?;
         }
         step_context.note(format!("process {} is ready", candidate.pid().as_raw_pid()));
-        release::activate(&self.host.config.deployments[slug], &request.wish.release)
+        release::activate(&self.host.config.deployments[slug], &request.planned.release)
     }
 
     /// Nothing came of it: we are who we were. The run's own worker finds in the file what became of it.

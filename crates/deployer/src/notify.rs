@@ -1,6 +1,6 @@
 //! What GitHub is told: commit statuses, and deployments where `github.deployments` says so. The [`sender`] tells it.
 //!
-//! A telling is a row of the outbox, written in the transaction of what it tells of. Nobody waits for its being sent. Per
+//! A notification is a row of the outbox, written in the transaction of what it tells of. Nobody waits for its being sent. Per
 //! commit and context (per run, for deployments) only the newest row is worth sending; the store sees to that.
 //!
 //! A deployment at GitHub stands for a run that got as far as a plan, or to a gate: what was superseded or had nothing to do has
@@ -8,7 +8,7 @@
 
 pub mod sender;
 
-use super::store::{NewTelling, StoreError, TellingKind};
+use super::store::{NewNotification, StoreError, TellingKind};
 use crate::base::clock;
 use crate::base::names::CommitId;
 use crate::config::Config;
@@ -73,7 +73,7 @@ impl DeploymentState {
 
 /// Something to be told.
 #[derive(Debug)]
-pub struct Telling {
+pub struct Notification {
     kind: TellingKind,
     repository: String,
     commit: String,
@@ -84,10 +84,10 @@ pub struct Telling {
     created_at_ms: i64,
 }
 
-impl Telling {
+impl Notification {
     /// As the outbox takes it.
-    pub fn row(&self) -> NewTelling<'_> {
-        NewTelling {
+    pub fn row(&self) -> NewNotification<'_> {
+        NewNotification {
             kind: self.kind,
             repository: &self.repository,
             commit_id: &self.commit,
@@ -123,7 +123,7 @@ impl Notifier {
         description: &str,
         run: Option<&str>,
     ) -> Result<(), StoreError> {
-        let told = self.telling(deployment, commit, status, description, run);
+        let told = self.notification(deployment, commit, status, description, run);
         self.enqueue(told.as_ref()).await
     }
 
@@ -141,22 +141,22 @@ impl Notifier {
     }
 
     /// Puts what there is to tell into the outbox.
-    pub async fn enqueue(&self, telling: Option<&Telling>) -> Result<(), StoreError> {
-        let Some(telling) = telling else { return Ok(()) };
-        self.store.enqueue_telling(&telling.row()).await?;
+    pub async fn enqueue(&self, notification: Option<&Notification>) -> Result<(), StoreError> {
+        let Some(notification) = notification else { return Ok(()) };
+        self.store.enqueue_telling(&notification.row()).await?;
         self.wake.notify_one();
         Ok(())
     }
 
     /// A status for the outbox; `None` where nothing is to be told, since there is no credential.
-    pub fn telling(
+    pub fn notification(
         &self,
         deployment: &Deployment,
         commit: &CommitId,
         status: Status,
         description: &str,
         run: Option<&str>,
-    ) -> Option<Telling> {
+    ) -> Option<Notification> {
         if !self.credentials.has(deployment.slug.as_str()) {
             return None;
         }
@@ -168,7 +168,7 @@ impl Notifier {
             "description": shortened(description),
             "target_url": target_url,
         });
-        Some(Telling {
+        Some(Notification {
             kind: TellingKind::Status,
             repository: deployment.repository.to_string(),
             commit: commit.to_string(),
@@ -188,7 +188,7 @@ impl Notifier {
         state: DeploymentState,
         description: &str,
         run: &str,
-    ) -> Option<Telling> {
+    ) -> Option<Notification> {
         if !self.config.github.deployments || !self.credentials.has(deployment.slug.as_str()) {
             return None;
         }
@@ -203,7 +203,7 @@ impl Notifier {
         if let Some(url) = &deployment.url {
             body["environment_url"] = json!(url);
         }
-        Some(Telling {
+        Some(Notification {
             kind: TellingKind::Deployment,
             repository: deployment.repository.to_string(),
             commit: commit.to_string(),

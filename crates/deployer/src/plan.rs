@@ -184,7 +184,8 @@ pub enum Action {
         /// Who, and what.
         manager: Manager,
         /// What is asked of it.
-        wish: ManagerAction,
+        #[serde(rename = "wish")]
+        action: ManagerAction,
     },
     /// Bring files to where they are served, or back.
     Place(Placement),
@@ -218,11 +219,11 @@ impl Action {
             Self::Deactivate => "remove the link current".into(),
             Self::Command(command) => command.line.shown(),
             Self::Health(check) => check.shown(),
-            Self::Processes { manager, wish } => manager.shown(*wish),
+            Self::Processes { manager, action } => manager.shown(*action),
             Self::Place(placement) => placement.shown(),
             Self::Sites(step) => step.shown(),
             Self::Examine(program) => program.shown(),
-            Self::SelfUpdate(wish) => wish.shown(),
+            Self::SelfUpdate(update) => update.shown(),
             Self::Prune => "remove releases that are no longer kept".into(),
             Self::Share { paths } => {
                 format!(

@@ -29,11 +29,11 @@ mod outbox;
 mod pools;
 mod prune;
 mod releases;
+mod reported_deployments;
 mod runs;
 mod seen;
 mod steps;
 mod text;
-mod told_deployments;
 mod verdicts;
 pub mod visibility;
 
@@ -49,15 +49,15 @@ pub use error::{StoreError, is_database_away};
 pub use held::WaitingDelivery;
 pub use migrations::{IMPORTED_SENTENCE, MigrationStatus};
 pub use observations::Observation;
-pub use outbox::{NewTelling, OutboxTrouble, PendingTelling, TellingKind};
+pub use outbox::{NewNotification, OutboxTrouble, PendingTelling, TellingKind};
 pub use prune::Pruned;
 pub use releases::{NewRelease, Release, ReleaseState};
+pub use reported_deployments::{NewReportedDeployment, ReportedDeployment};
 pub use runs::{
     FaultClass, HostFailures, NewRun, Run, RunEnd, RunEnded, RunFilter, RunMatch, RunState, RunTrigger,
     RunUnknown,
 };
 pub use steps::{Direction, Step, StepEnd, StepStart, StepState};
-pub use told_deployments::{NewToldDeployment, ToldDeployment};
 pub use verdicts::{Verdict, VerdictCode};
 
 use pools::{Pools, reading, writing};

@@ -36,8 +36,8 @@ mod points {
 
     /// The point at which to die, and the how-manieth time that it is reached.
     static WISH: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
-        let wish = variable("DEPLOYER_CRASH_AT")?;
-        let (name, time) = wish.split_once(':')?;
+        let point = variable("DEPLOYER_CRASH_AT")?;
+        let (name, time) = point.split_once(':')?;
         Some((name.to_owned(), time.parse().ok()?))
     });
 
@@ -49,7 +49,7 @@ mod points {
 
     static REACHED: AtomicU32 = AtomicU32::new(0);
 
-    #[expect(clippy::disallowed_methods, reason = "a test's wish, not configuration")]
+    #[expect(clippy::disallowed_methods, reason = "a test's setting, not configuration")]
     fn variable(name: &str) -> Option<String> {
         std::env::var(name).ok()
     }

@@ -1,6 +1,6 @@
 //! `deploy`, `rollback`, `cancel`, `plan`: what an operator asks of one deployment.
 //!
-//! A wish is an entry in the deployment's spool like any push; a running daemon takes it up. Where none runs, this process
+//! A request is an entry in the deployment's spool like any push; a running daemon takes it up. Where none runs, this process
 //! does the same work itself, under the same lock. So both ways are one, and never at the same time.
 
 use super::session::Session;
@@ -260,9 +260,9 @@ pub async fn cancel(session: &Session, arguments: &CancelArguments) -> Result<()
     }
     // Who is asked has read the question.
     let was_unknown = run.state == RunState::Unknown;
-    let wish = session.host.cancel_wish(&run.id);
-    fs_err::create_dir_all(wish.parent().unwrap_or(&wish)).context("cannot ask for it")?;
-    fs_err::write(&wish, session.operator()).context("cannot ask for it")?;
+    let request = session.host.cancel_request(&run.id);
+    fs_err::create_dir_all(request.parent().unwrap_or(&request)).context("cannot ask for it")?;
+    fs_err::write(&request, session.operator()).context("cannot ask for it")?;
     match was_unknown {
         true => print_line!("giving up run {} of {}: nothing of it is undone", run.id, run.deployment),
         false => {

@@ -48,7 +48,7 @@ pub struct Workers {
     /// Take back what is in progress.
     abort: CancellationToken,
     /// The report, which ends last.
-    telling: TaskTracker,
+    notification: TaskTracker,
     /// Nothing more will be put into the outbox.
     told_all: CancellationToken,
     /// What lives as long.
@@ -62,7 +62,7 @@ impl Workers {
         let mut work = Self {
             tasks: Tasks::new(crashed),
             abort: CancellationToken::new(),
-            telling: TaskTracker::new(),
+            notification: TaskTracker::new(),
             told_all: CancellationToken::new(),
             watcher: watcher(),
             consumers: Vec::new(),
@@ -112,7 +112,7 @@ impl Workers {
             let (store, told, told_all) =
                 (host.store.clone(), Arc::clone(&host.notifier.wake), work.told_all.clone());
             let schema = schema.until(told_all.clone());
-            work.telling.spawn(async move {
+            work.notification.spawn(async move {
                 if schema.up().await {
                     Sender::new(store, github).serve(told, told_all).await;
                 }
@@ -176,8 +176,8 @@ impl Workers {
         self.rest().await;
         // Only now is everything said that is to be told.
         self.told_all.cancel();
-        self.telling.close();
-        if tokio::time::timeout(LAST_WORDS_LIMIT, self.telling.wait()).await.is_err() {
+        self.notification.close();
+        if tokio::time::timeout(LAST_WORDS_LIMIT, self.notification.wait()).await.is_err() {
             tracing::warn!("GitHub does not answer: the last statuses are sent at the next start");
         }
     }

@@ -135,9 +135,9 @@ impl Tree {
     }
 
     /// Paths of the files of which the text should be read; without those that only a recipe asks for, where it asks for none.
-    pub fn telling(&self, for_recipe: bool) -> Vec<String> {
+    pub fn notification(&self, for_recipe: bool) -> Vec<String> {
         let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        let telling = self.files.iter().filter(|(path, file)| {
+        let notification = self.files.iter().filter(|(path, file)| {
             let is_file = file.mode.starts_with("100");
             let name = name(path);
             is_file
@@ -146,7 +146,7 @@ impl Tree {
                 && !path.contains('\u{FFFD}')
                 && file.bytes.is_some_and(|bytes| bytes <= TEXT_BYTES_MAX)
         });
-        telling.map(|(path, _)| path.clone()).take(TEXTS_MAX).collect()
+        notification.map(|(path, _)| path.clone()).take(TEXTS_MAX).collect()
     }
 }
 
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(tree.files().count(), 6);
         assert!(tree.has("pr\u{f6}d/[a] b.conf") && tree.has("module") && !tree.has("server"));
         assert!(tree.has_directory("server") && !tree.has_directory("serv") && !tree.has_directory("link"));
-        assert_eq!(tree.telling(true), ["package.json"], "one is too large, one cannot be asked for");
+        assert_eq!(tree.notification(true), ["package.json"], "one is too large, one cannot be asked for");
         let locks = ["yarn.lock", "package-lock.json", "a/bun.lock", "b/bun.lock", "ab/yarn.lock"];
         let file = || File { mode: "100644".into(), content: String::new(), bytes: Some(1) };
         let several = Tree::new(locks.map(|path| (path.to_owned(), file())));

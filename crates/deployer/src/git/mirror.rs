@@ -291,7 +291,7 @@ impl Mirror {
     pub async fn tree(&self, commit: &CommitId, for_recipe: bool) -> Result<Tree> {
         let tree = commit_tree::read_listing(&self.ask(&git::listing(&self.directory, commit)).await?);
         let mut texts = Vec::new();
-        for path in tree.telling(for_recipe) {
+        for path in tree.notification(for_recipe) {
             let text = self.ask(&git::text(&self.directory, commit, &path)).await?;
             texts.push((path, text));
         }

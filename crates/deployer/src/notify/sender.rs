@@ -11,7 +11,7 @@ use crate::github::deployments::About;
 use crate::github::error::{ApiError, ErrorKind};
 use crate::github::{GitHub, Subject};
 use crate::run_log::rendering::plain;
-use crate::store::{NewToldDeployment, PendingTelling, Store, StoreError, TellingKind};
+use crate::store::{NewReportedDeployment, PendingTelling, Store, StoreError, TellingKind};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,7 +79,7 @@ impl Sender {
             if self.paused_until.is_none_or(|end| end <= Instant::now())
                 && let Err(error) = self.send_due().await
             {
-                // What was told could not be marked as told: telling it again and again would use GitHub's patience up.
+                // What was told could not be marked as told: notification it again and again would use GitHub's patience up.
                 self.pause(None);
                 tracing::debug!(%error, "the outbox cannot be used now");
             }
@@ -152,7 +152,7 @@ impl Sender {
             None => {
                 let environment = body["environment"].as_str().unwrap_or_default();
                 let id = self.github.ensure_deployment(About { subject, commit, environment, run }).await?;
-                let made = NewToldDeployment {
+                let made = NewReportedDeployment {
                     run_id: run,
                     deployment: &row.deployment,
                     repository: &row.repository,

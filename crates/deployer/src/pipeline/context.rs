@@ -60,7 +60,7 @@ impl Host {
     }
 
     /// The file by which an operator asks for a run to be cancelled; it holds who they are.
-    pub fn cancel_wish(&self, run: &str) -> PathBuf {
+    pub fn cancel_request(&self, run: &str) -> PathBuf {
         self.config.state_directory.join("cancel").join(run)
     }
 

@@ -293,7 +293,7 @@ pub async fn prove(
     let directory = live.directory.as_path();
     let env_rules = EnvRules::of(&host.config, deployment, directory);
     for manager in managers {
-        let action = Action::Processes { manager: manager.clone(), wish: ManagerAction::Prove };
+        let action = Action::Processes { manager: manager.clone(), action: ManagerAction::Prove };
         let whose = (standing(Some(Phase::Verify), &action), is_evaluated(&action));
         let walls =
             sandbox_policy::walls((&host.config, &host.executor), deployment, whose, directory, &environment)
@@ -331,7 +331,7 @@ async fn managers(hosted: HostedDeployment<'_>, layout: Layout, live: &Target) -
     let facts = live_state::facts(hosted, &known, situation, ("look", live.clone(), PlanPurpose::Rollback));
     let plan = recipes::plan(&facts);
     let managers = plan.steps.into_iter().filter_map(|step| match step.action {
-        Action::Processes { manager, wish: ManagerAction::Prove } => Some(manager),
+        Action::Processes { manager, action: ManagerAction::Prove } => Some(manager),
         _ => None,
     });
     let mut environment = deployment.environment.clone();

@@ -3,13 +3,13 @@
 use super::gates::Held;
 use super::run::Failure;
 use crate::base::names::{CommitId, DeliveryId};
-use crate::notify::{self, DeploymentState, Telling};
+use crate::notify::{self, DeploymentState, Notification};
 use crate::pipeline::context::{Host, HostedDeployment};
 use crate::pipeline::downtime::Downtime;
 use crate::queue::job::ClaimedJob;
 use crate::queue::recorded::verdict;
 use crate::store::{
-    Blocked, FaultClass, NewTelling, Run, RunEnd, RunState, RunTrigger, RunUnknown, StoreError, Verdict,
+    Blocked, FaultClass, NewNotification, Run, RunEnd, RunState, RunTrigger, RunUnknown, StoreError, Verdict,
     VerdictCode,
 };
 
@@ -180,16 +180,16 @@ pub async fn end_run(hosted: HostedDeployment<'_>, run: &str, outcome: &Outcome)
         _ => Vec::new(),
     };
     let commit = record.commit_id.as_deref().filter(|_| is_ours).and_then(|id| CommitId::parse(id).ok());
-    let mut told: Vec<Telling> = Vec::new();
+    let mut told: Vec<Notification> = Vec::new();
     if let Some(commit) = &commit {
-        told.extend(tellings(hosted, commit, run, outcome));
+        told.extend(notifications(hosted, commit, run, outcome));
         let gives_way = outcome.says_nothing_of_its_commit()
             || outcome.state == RunState::Interrupted && !is_awaited(host, &record).await?;
         if gives_way {
             told.extend(parting(hosted, commit, &outcome.cause, Some(run)).await?);
         }
     }
-    let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
+    let notifications: Vec<NewNotification<'_>> = told.iter().map(Notification::row).collect();
     let end = RunEnd {
         run_id: run,
         state: outcome.state,
@@ -199,7 +199,7 @@ pub async fn end_run(hosted: HostedDeployment<'_>, run: &str, outcome: &Outcome)
         ended_at_ms: crate::base::clock::now_ms(),
         blocked: &outcome.blocked,
         verdicts: &verdicts,
-        tellings: &tellings,
+        notifications: &notifications,
     };
     host.store.end_run(&end).await?;
     host.notifier.wake.notify_one();
@@ -212,11 +212,15 @@ pub async fn is_unknown(hosted: HostedDeployment<'_>, run: &Run, cause: &str) ->
 
     let outcome = Outcome::new(RunState::Unknown, cause);
     let commit = run.commit_id.as_deref().and_then(|id| CommitId::parse(id).ok());
-    let told: Vec<Telling> =
-        commit.map(|commit| tellings(hosted, &commit, &run.id, &outcome)).unwrap_or_default();
-    let tellings: Vec<NewTelling<'_>> = told.iter().map(Telling::row).collect();
-    let unknown =
-        RunUnknown { run_id: &run.id, cause, at_ms: crate::base::clock::now_ms(), tellings: &tellings };
+    let told: Vec<Notification> =
+        commit.map(|commit| notifications(hosted, &commit, &run.id, &outcome)).unwrap_or_default();
+    let notifications: Vec<NewNotification<'_>> = told.iter().map(Notification::row).collect();
+    let unknown = RunUnknown {
+        run_id: &run.id,
+        cause,
+        at_ms: crate::base::clock::now_ms(),
+        notifications: &notifications,
+    };
     host.store.run_is_unknown(&unknown).await?;
     host.notifier.wake.notify_one();
     Ok(())
@@ -232,11 +236,16 @@ async fn is_awaited(host: &Host, run: &Run) -> Result<bool, StoreError> {
 }
 
 /// What GitHub is told of a run's end.
-fn tellings(hosted: HostedDeployment<'_>, commit: &CommitId, run: &str, outcome: &Outcome) -> Vec<Telling> {
+fn notifications(
+    hosted: HostedDeployment<'_>,
+    commit: &CommitId,
+    run: &str,
+    outcome: &Outcome,
+) -> Vec<Notification> {
     let HostedDeployment { host, deployment } = hosted;
 
     let status = outcome.status().and_then(|(status, description)| {
-        host.notifier.telling(deployment, commit, status, &description, Some(run))
+        host.notifier.notification(deployment, commit, status, &description, Some(run))
     });
     let state = outcome.deployment().and_then(|(state, description)| {
         host.notifier.deployment_telling(deployment, commit, state, description, run)
@@ -481,7 +490,7 @@ async fn parting(
     commit: &CommitId,
     sentence: &str,
     run: Option<&str>,
-) -> Result<Option<Telling>, StoreError> {
+) -> Result<Option<Notification>, StoreError> {
     let HostedDeployment { host, deployment } = hosted;
 
     let last = host.store.last_outcome(deployment.slug.as_str(), commit.as_str()).await?;
@@ -491,7 +500,7 @@ async fn parting(
     };
     let error = (notify::Status::Error, sentence.to_owned());
     let ((status, description), run) = known.map_or((error, run), |(said, run)| (said, Some(run)));
-    Ok(host.notifier.telling(deployment, commit, status, &description, run))
+    Ok(host.notifier.notification(deployment, commit, status, &description, run))
 }
 
 /// An entry that is given up without a run of its own.

@@ -99,9 +99,9 @@ async fn without_plan(
 ) -> Result<Option<LiveIsUnknown>> {
     let HostedDeployment { host, deployment } = hosted;
 
-    let wish = host.cancel_wish(&found.id);
+    let request = host.cancel_request(&found.id);
     if found.state == RunState::Unknown {
-        let Ok(who) = fs_err::read_to_string(&wish) else {
+        let Ok(who) = fs_err::read_to_string(&request) else {
             return Ok(Some(LiveIsUnknown(found.cause.clone().unwrap_or_default())));
         };
         tracing::warn!(deployment = %deployment.slug, run = found.id, who, "an operator gives this run up: nothing of it is undone");
@@ -110,14 +110,14 @@ async fn without_plan(
         let cause =
             format!("given up by {}; nothing of it was undone, since its plan cannot be read", who.trim());
         end(hosted, found, &Outcome::new(RunState::Cancelled, cause)).await?;
-        let _ = fs_err::remove_file(&wish);
+        let _ = fs_err::remove_file(&request);
         return Ok(None);
     }
     // Nothing of it may go on, whatever it was.
     end_processes(deployment, &found.id).await?;
     crate::failpoint!("recovery-begun");
     // Whoever wanted to cancel it before knew nothing of this.
-    let _ = fs_err::remove_file(&wish);
+    let _ = fs_err::remove_file(&request);
     close(host, found, recorded, StepState::Unknown, Some("the deployer died")).await?;
     let steps = host.store.steps(&found.id).await?;
     let releases = host.store.releases(deployment.slug.as_str()).await?;

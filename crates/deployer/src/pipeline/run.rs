@@ -295,8 +295,8 @@ impl Run {
             started.push(index);
             watch.enter(step.phase).await;
             crate::failpoint!("before-step");
-            if let (Action::SelfUpdate(wish), Some(_)) = (&step.action, &self.host.this_process.requests) {
-                match self.make_room(index, step, wish).await {
+            if let (Action::SelfUpdate(update), Some(_)) = (&step.action, &self.host.this_process.requests) {
+                match self.make_room(index, step, update).await {
                     Ok((request, permits)) => return Ok(RunProgress::HandsOver(Box::new(request), permits)),
                     Err(failure) => return Err(self.take_back(plan, &started, failure).await),
                 }
@@ -517,7 +517,7 @@ impl Run {
                 Action::Command(command) => step_context.run(command).await,
                 Action::Health(check) => health::check(check, &step_context).await,
                 // These end what they started when their time is over.
-                Action::Processes { manager, wish } => manager.grant(*wish, &step_context).await,
+                Action::Processes { manager, action } => manager.grant(*action, &step_context).await,
                 Action::Sites(step) => step.carry_out(&step_context).await,
                 Action::Examine(program) => program.examine(&self.host.this_process, &step_context).await,
                 built_in => {
@@ -553,9 +553,9 @@ impl Run {
                 paths.iter().try_for_each(|path| adopt::unshare(&deployment.path, path))
             }
             // A daemon never comes here: it leaves the run open for its successor.
-            Action::SelfUpdate(wish) => {
+            Action::SelfUpdate(update) => {
                 self.note(number, "no daemon is running: the next one that is started is the new one");
-                release::activate(deployment, &wish.release)
+                release::activate(deployment, &update.release)
             }
             Action::Preflight
             | Action::Fetch

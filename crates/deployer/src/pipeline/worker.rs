@@ -28,7 +28,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How often a wish to cancel is looked for.
+/// How often a request to cancel is looked for.
 const CANCEL_POLL: Duration = Duration::from_millis(200);
 
 /// Before the next attempt after trouble that is not a run's: a database that is away, a directory that cannot be read.
@@ -39,7 +39,7 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 const COMPARE_PAUSE: Duration = Duration::from_secs(300);
 
 /// A push that arrives so long after reconcile has begun with its commit is still the one that reconcile was ahead of; later it is
-/// somebody's wish to try it again. GitHub's deliveries are late by seconds, and by minutes when it is in trouble.
+/// somebody's request to try it again. GitHub's deliveries are late by seconds, and by minutes when it is in trouble.
 const PUSH_LATE_MAX: Duration = Duration::from_secs(600);
 
 /// What becomes of a job's entry in the spool after a worker's attempt at it.
@@ -455,7 +455,7 @@ impl Worker {
     /// The run, with an eye on whoever may stop it.
     async fn supervised(&self, claimed: &ClaimedJob, record: &store::Run) -> Attempt {
         let cancel = CancellationToken::new();
-        let wish = self.host.cancel_wish(&record.id);
+        let request = self.host.cancel_request(&record.id);
         let work = self.run(claimed, record, cancel.clone());
         tokio::pin!(work);
         let mut stopped_by: Option<RunState> = None;
@@ -467,14 +467,14 @@ impl Worker {
                     cancel.cancel();
                 }
                 () = tokio::time::sleep(CANCEL_POLL), if stopped_by.is_none() => {
-                    if wish.exists() {
+                    if request.exists() {
                         stopped_by = Some(RunState::Cancelled);
                         cancel.cancel();
                     }
                 }
             }
         };
-        let _ = fs_err::remove_file(&wish);
+        let _ = fs_err::remove_file(&request);
         match (stopped_by, attempt) {
             (Some(RunState::Interrupted), Attempt::Ended(outcome))
                 if outcome.state == RunState::Cancelled =>

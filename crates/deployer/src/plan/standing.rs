@@ -66,7 +66,7 @@ mod tests {
             let second = std::time::Duration::from_secs(1);
             Action::Health(HealthCheck { probe, timeout: second, interval: second, attempts: 1 })
         };
-        let asked = |manager| Action::Processes { manager, wish: ManagerAction::Run };
+        let asked = |manager| Action::Processes { manager, action: ManagerAction::Run };
         let units = Units {
             names: Vec::new(),
             reload: false,
@@ -83,7 +83,7 @@ mod tests {
             configuration: "/etc".into(),
             working_directory: "/".into(),
         };
-        let wish =
+        let update =
             self_update::SelfUpdate { release: release(), program: program.clone(), health: Vec::new() };
         let http =
             Probe::Http { url: "http://x".into(), status: Vec::new(), body: None, headers: BTreeMap::new() };
@@ -101,7 +101,7 @@ mod tests {
             (Action::Deactivate, RunAs::Deployers),
             (Action::Place(Placement::Clear { path: "x".into() }), RunAs::Deployers),
             (Action::Examine(program), RunAs::Deployers),
-            (Action::SelfUpdate(wish), RunAs::Deployers),
+            (Action::SelfUpdate(update), RunAs::Deployers),
             (Action::Prune, RunAs::Deployers),
             (Action::Share { paths: Vec::new() }, RunAs::Deployers),
             (Action::Unshare { paths: Vec::new() }, RunAs::Deployers),

@@ -38,11 +38,11 @@ pub enum ManagerAction {
 }
 
 impl Manager {
-    pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
+    pub async fn grant(&self, action: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
         match self {
-            Self::Systemd(units) => units.grant(wish, step_context).await,
-            Self::Uwsgi(vassal) => vassal.grant(wish, step_context).await,
-            Self::Pm2(applications) => applications.grant(wish, step_context).await,
+            Self::Systemd(units) => units.grant(action, step_context).await,
+            Self::Uwsgi(vassal) => vassal.grant(action, step_context).await,
+            Self::Pm2(applications) => applications.grant(action, step_context).await,
         }
     }
 
@@ -56,11 +56,11 @@ impl Manager {
     }
 
     /// One line for people: the commands, or what they depend on.
-    pub fn shown(&self, wish: ManagerAction) -> String {
+    pub fn shown(&self, action: ManagerAction) -> String {
         match self {
-            Self::Systemd(units) => units.shown(wish),
-            Self::Uwsgi(vassal) => vassal.shown(wish),
-            Self::Pm2(applications) => applications.shown(wish),
+            Self::Systemd(units) => units.shown(action),
+            Self::Uwsgi(vassal) => vassal.shown(action),
+            Self::Pm2(applications) => applications.shown(action),
         }
     }
 }

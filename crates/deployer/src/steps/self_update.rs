@@ -50,7 +50,7 @@ pub struct Program {
     pub working_directory: PathBuf,
 }
 
-/// The wish to hand over.
+/// What a self-update is to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SelfUpdate {
     /// The release that is live afterwards.
@@ -66,7 +66,7 @@ pub struct SelfUpdateRequest {
     /// What is attempted.
     pub pending: Pending,
     /// The same, as planned.
-    pub wish: SelfUpdate,
+    pub planned: SelfUpdate,
     /// The number of the run's step, for its log.
     pub step: u32,
     /// When the step must be over.

@@ -72,7 +72,7 @@ struct AuthenticatorInner {
     directory: PathBuf,
     key: OnceLock<[u8; KEY_BYTES]>,
     /// What is noted of reports while the disk is full.
-    tellings: Mutex<HashMap<PathBuf, String>>,
+    notifications: Mutex<HashMap<PathBuf, String>>,
     /// The newest id that was given to a run.
     newest_run: Mutex<Option<Uuid>>,
     /// Held by whoever changes a note of releases.
@@ -146,7 +146,7 @@ impl Authenticator {
         Self(Arc::new(AuthenticatorInner {
             directory: state_directory.join(DIRECTORY),
             key: OnceLock::new(),
-            tellings: Mutex::default(),
+            notifications: Mutex::default(),
             newest_run: Mutex::default(),
             releases: Mutex::default(),
         }))
@@ -397,11 +397,11 @@ impl Authenticator {
         let noted = macs.join("\n");
         match self.write(&path, &noted, true) {
             Err(StoreError::Trust { error, .. }) if is_full(&error) => {
-                drop(locked(&self.0.tellings).insert(path, noted));
+                drop(locked(&self.0.notifications).insert(path, noted));
                 Ok(())
             }
             result => {
-                locked(&self.0.tellings).remove(&path);
+                locked(&self.0.notifications).remove(&path);
                 result
             }
         }
@@ -419,7 +419,7 @@ impl Authenticator {
         if self.noted_tellings(&path)?.lines().last() != mac {
             return Ok(());
         }
-        locked(&self.0.tellings).remove(&path);
+        locked(&self.0.notifications).remove(&path);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(self.failed(&path, error)),
             _ => Ok(()),
@@ -427,7 +427,7 @@ impl Authenticator {
     }
 
     fn noted_tellings(&self, path: &Path) -> Result<String, StoreError> {
-        if let Some(noted) = locked(&self.0.tellings).get(path) {
+        if let Some(noted) = locked(&self.0.notifications).get(path) {
             return Ok(noted.clone());
         }
         Ok(read_small(path).map_err(|error| self.failed(path, error))?.unwrap_or_default())

@@ -5,7 +5,7 @@ use super::answers::AnswerRow;
 use super::authenticator::{Authenticator, Message, Signed};
 use super::outbox::PendingTelling;
 use super::pools::{Pools, reading, within};
-use super::told_deployments::ToldDeployment;
+use super::reported_deployments::ReportedDeployment;
 use super::{Release, Run, Step, Store, StoreError};
 use crate::store::pools::MIGRATION_DEADLINE;
 use serde::Serialize;
@@ -21,7 +21,7 @@ pub struct Foreign {
     /// Answers to gates.
     pub answers: usize,
     /// What GitHub is to be told.
-    pub tellings: usize,
+    pub notifications: usize,
 }
 
 impl Foreign {
@@ -36,7 +36,7 @@ impl Foreign {
             (self.runs, "run", "runs"),
             (self.releases, "release", "releases"),
             (self.answers, "answer to a gate", "answers to gates"),
-            (self.tellings, "report for GitHub", "reports for GitHub"),
+            (self.notifications, "report for GitHub", "reports for GitHub"),
         ];
         let some = kinds.into_iter().filter(|(count, ..)| *count > 0);
         let shown = some.map(|(count, one, several)| match count {
@@ -97,22 +97,22 @@ macro_rules! sign_all {
             let rows: Vec<_> = rows.iter().map(|(name, mac)| (name.as_str(), mac.as_str())).collect();
             $self.authenticator.set_releases(deployment, &rows)?;
         }
-        let tellings: Vec<PendingTelling> = sqlx::query_as(
+        let notifications: Vec<PendingTelling> = sqlx::query_as(
             "SELECT * FROM outbox WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
              ORDER BY id",
         )
         .fetch_all(&mut *$transaction)
         .await?;
-        for telling in &tellings {
-            let mac = $self.authenticator.sign(&telling.message())?;
-            $self.authenticator.expect_telling(&super::outbox::key_of(telling), &mac)?;
+        for notification in &notifications {
+            let mac = $self.authenticator.sign(&notification.message())?;
+            $self.authenticator.expect_telling(&super::outbox::key_of(notification), &mac)?;
             sqlx::query("UPDATE outbox SET mac = $2 WHERE id = $1")
-                .bind(telling.id)
+                .bind(notification.id)
                 .bind(&mac)
                 .execute(&mut *$transaction)
                 .await?;
         }
-        let told: Vec<ToldDeployment> =
+        let told: Vec<ReportedDeployment> =
             sqlx::query_as("SELECT * FROM told_deployments").fetch_all(&mut *$transaction).await?;
         for row in &told {
             let mac = $self.authenticator.sign(&row.message())?;
@@ -237,7 +237,7 @@ impl Store {
             .fetch_all(pool)
             .await?
         })?;
-        let tellings: Vec<PendingTelling> = reading!(self, |pool| {
+        let notifications: Vec<PendingTelling> = reading!(self, |pool| {
             sqlx::query_as(
                 "SELECT * FROM outbox WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
                  ORDER BY id DESC LIMIT $1",
@@ -254,14 +254,14 @@ impl Store {
             foreign_answers += usize::from(!self.is_newest_answer(row)?);
         }
         let mut foreign_tellings = 0;
-        for row in &tellings {
+        for row in &notifications {
             foreign_tellings += usize::from(!self.is_our_telling(row)?);
         }
         Ok(Foreign {
             runs: runs.len() - self.only_ours(runs)?.len(),
             releases: releases.len() - self.only_newest_releases(releases)?.len(),
             answers: foreign_answers,
-            tellings: foreign_tellings,
+            notifications: foreign_tellings,
         })
     }
 
@@ -315,7 +315,7 @@ impl Signed for PendingTelling {
     }
 }
 
-impl Signed for ToldDeployment {
+impl Signed for ReportedDeployment {
     fn message(&self) -> Message {
         Message::of("told_deployments")
             .text(&self.run_id)

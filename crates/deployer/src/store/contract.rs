@@ -78,8 +78,8 @@ fn a_run<'a>(id: &'a str, deployment: &'a str, entry: &'a str) -> NewRun<'a> {
     }
 }
 
-fn a_status<'a>(context: &'a str, body: &'a str, created_at_ms: i64) -> NewTelling<'a> {
-    NewTelling {
+fn a_status<'a>(context: &'a str, body: &'a str, created_at_ms: i64) -> NewNotification<'a> {
+    NewNotification {
         kind: TellingKind::Status,
         repository: "ducompsoc/durhack",
         commit_id: "c1",

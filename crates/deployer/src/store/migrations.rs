@@ -8,7 +8,7 @@ use super::answers::AnswerRow;
 use super::authenticator::Signed as _;
 use super::authorship::{sign_all, sign_faults};
 use super::pools::{Pools, reading, within};
-use super::{PendingTelling, Release, Run, Step, Store, StoreError, ToldDeployment, VerdictCode};
+use super::{PendingTelling, Release, ReportedDeployment, Run, Step, Store, StoreError, VerdictCode};
 use crate::store::pools::MIGRATION_DEADLINE;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde::Serialize;

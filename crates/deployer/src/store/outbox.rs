@@ -1,7 +1,7 @@
 //! The outbox: what GitHub is to be told, kept until it has it.
 //!
 //! What is told under one key (kind, repository, commit, context) replaces what was told before, so only the
-//! newest is worth telling: one that is still waiting is marked superseded as soon as a newer is pushed. Thus
+//! newest is worth notification: one that is still waiting is marked superseded as soon as a newer is pushed. Thus
 //! at most one per key waits, and what GitHub sees never goes backwards, as long as one process at a time
 //! delivers. Several processes on one PostgreSQL each tell of their own deployments, under contexts of their own.
 
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 words! {
     /// What kind of thing GitHub is told.
-    TellingKind, "kind of telling" {
+    TellingKind, "kind of notification" {
         /// A commit status; its context is the status's.
         Status = "status",
         /// A state of the deployment that stands for a run; its context is the run.
@@ -43,12 +43,12 @@ pub struct PendingTelling {
     pub body: String,
     /// Unix milliseconds.
     pub created_at_ms: i64,
-    /// How often telling it failed.
+    /// How often notification it failed.
     #[sqlx(try_from = "i64")]
     pub attempts: u32,
     /// Not before then: Unix milliseconds.
     pub next_at_ms: i64,
-    /// Why telling it failed.
+    /// Why notification it failed.
     pub last_error: Option<String>,
     /// Proof that this deployer wrote it.
     #[serde(skip)]
@@ -75,7 +75,7 @@ fn embedded<S: serde::Serializer>(body: &str, serializer: S) -> Result<S::Ok, S:
 
 /// Something to tell; the fields are those of [`PendingTelling`].
 #[derive(Debug, Clone, Copy)]
-pub struct NewTelling<'a> {
+pub struct NewNotification<'a> {
     pub kind: TellingKind,
     pub repository: &'a str,
     pub commit_id: &'a str,
@@ -86,11 +86,11 @@ pub struct NewTelling<'a> {
     pub created_at_ms: i64,
 }
 
-/// Puts one telling into the outbox, within a transaction, in place of those of its key that still wait.
+/// Puts one notification into the outbox, within a transaction, in place of those of its key that still wait.
 macro_rules! push_telling {
-    ($self:ident, $transaction:ident, $telling:expr) => {{
-        let telling: &$crate::store::NewTelling<'_> = $telling;
-        let signed = $crate::store::outbox::as_row(telling);
+    ($self:ident, $transaction:ident, $notification:expr) => {{
+        let notification: &$crate::store::NewNotification<'_> = $notification;
+        let signed = $crate::store::outbox::as_row(notification);
         let mac = $self.authenticator.sign(&$crate::store::authenticator::Signed::message(&signed))?;
         $self.authenticator.expect_telling(&$crate::store::outbox::key_of(&signed), &mac)?;
         // Pushed twice because the first commit's outcome was not known: it is there already.
@@ -101,14 +101,14 @@ macro_rules! push_telling {
              WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE kind = $8 AND repository = $1
                  AND commit_id = $2 AND context = $3 AND body = $6 AND created_at_ms = $7)",
         )
-        .bind(telling.repository)
-        .bind(telling.commit_id)
-        .bind(telling.context)
-        .bind(telling.deployment)
-        .bind(telling.run_id)
+        .bind(notification.repository)
+        .bind(notification.commit_id)
+        .bind(notification.context)
+        .bind(notification.deployment)
+        .bind(notification.run_id)
         .bind(&signed.body)
-        .bind(telling.created_at_ms)
-        .bind(telling.kind)
+        .bind(notification.created_at_ms)
+        .bind(notification.kind)
         .bind(&mac)
         .execute(&mut *$transaction)
         .await?;
@@ -119,11 +119,11 @@ macro_rules! push_telling {
                  AND id < (SELECT MAX(id) FROM outbox
                      WHERE kind = $5 AND repository = $1 AND commit_id = $2 AND context = $3)",
         )
-        .bind(telling.repository)
-        .bind(telling.commit_id)
-        .bind(telling.context)
-        .bind(telling.created_at_ms)
-        .bind(telling.kind)
+        .bind(notification.repository)
+        .bind(notification.commit_id)
+        .bind(notification.context)
+        .bind(notification.created_at_ms)
+        .bind(notification.kind)
         .execute(&mut *$transaction)
         .await?;
     }};
@@ -131,52 +131,52 @@ macro_rules! push_telling {
 pub(super) use push_telling;
 
 /// A row as it will be stored.
-pub(super) fn as_row(telling: &NewTelling<'_>) -> PendingTelling {
+pub(super) fn as_row(notification: &NewNotification<'_>) -> PendingTelling {
     PendingTelling {
         id: 0,
-        kind: telling.kind,
-        repository: telling.repository.to_owned(),
-        commit_id: telling.commit_id.to_owned(),
-        context: telling.context.to_owned(),
-        deployment: telling.deployment.to_owned(),
-        run_id: telling.run_id.map(str::to_owned),
-        body: storable(telling.body).into_owned(),
-        created_at_ms: telling.created_at_ms,
+        kind: notification.kind,
+        repository: notification.repository.to_owned(),
+        commit_id: notification.commit_id.to_owned(),
+        context: notification.context.to_owned(),
+        deployment: notification.deployment.to_owned(),
+        run_id: notification.run_id.map(str::to_owned),
+        body: storable(notification.body).into_owned(),
+        created_at_ms: notification.created_at_ms,
         attempts: 0,
-        next_at_ms: telling.created_at_ms,
+        next_at_ms: notification.created_at_ms,
         last_error: None,
         mac: None,
     }
 }
 
-/// What a telling replaces: all others with the same.
-pub(super) fn key_of(telling: &PendingTelling) -> Message {
+/// What a notification replaces: all others with the same.
+pub(super) fn key_of(notification: &PendingTelling) -> Message {
     Message::of("key of the outbox")
-        .text(telling.kind.as_str())
-        .text(&telling.repository)
-        .text(&telling.commit_id)
-        .text(&telling.context)
+        .text(notification.kind.as_str())
+        .text(&notification.repository)
+        .text(&notification.commit_id)
+        .text(&notification.context)
 }
 
 impl Store {
     /// Puts something into the outbox, in place of what still waits under its key.
-    pub async fn enqueue_telling(&self, telling: &NewTelling<'_>) -> Result<(), StoreError> {
-        transaction!(self, |transaction| push_telling!(self, transaction, telling))
+    pub async fn enqueue_telling(&self, notification: &NewNotification<'_>) -> Result<(), StoreError> {
+        transaction!(self, |transaction| push_telling!(self, transaction, notification))
     }
 
     /// Whether this deployer wrote a row of the outbox, and GitHub is still to have it: not one that GitHub has had, restored.
-    pub fn is_our_telling(&self, telling: &PendingTelling) -> Result<bool, StoreError> {
-        Ok(self.authenticator.recognises(telling)?
-            && self.authenticator.is_expected(&key_of(telling), telling.mac.as_deref())?)
+    pub fn is_our_telling(&self, notification: &PendingTelling) -> Result<bool, StoreError> {
+        Ok(self.authenticator.recognises(notification)?
+            && self.authenticator.is_expected(&key_of(notification), notification.mac.as_deref())?)
     }
 
     /// What is told under its key from now on must be written anew.
-    pub(super) async fn telling_is_done(&self, telling: &PendingTelling) -> Result<(), StoreError> {
+    pub(super) async fn telling_is_done(&self, notification: &PendingTelling) -> Result<(), StoreError> {
         // What somebody else puts there ends no report of ours.
-        if !self.authenticator.recognises(telling)? {
+        if !self.authenticator.recognises(notification)? {
             return Ok(());
         }
-        let (key, mac) = (key_of(telling), telling.mac.clone());
+        let (key, mac) = (key_of(notification), notification.mac.clone());
         self.off_thread(move |authenticator| authenticator.telling_is_done(&key, mac.as_deref())).await
     }
 
@@ -197,22 +197,22 @@ impl Store {
     }
 
     /// GitHub has it.
-    pub async fn outbox_sent(&self, telling: &PendingTelling, at_ms: i64) -> Result<(), StoreError> {
+    pub async fn outbox_sent(&self, notification: &PendingTelling, at_ms: i64) -> Result<(), StoreError> {
         writing!(self, |pool| {
             let updated = sqlx::query("UPDATE outbox SET done_at_ms = $2, last_error = NULL WHERE id = $1")
-                .bind(telling.id)
+                .bind(notification.id)
                 .bind(at_ms)
                 .execute(pool)
                 .await?;
-            found(updated.rows_affected(), "outbox row", telling.id.to_string())?;
+            found(updated.rows_affected(), "outbox row", notification.id.to_string())?;
         })?;
-        self.telling_is_done(telling).await
+        self.telling_is_done(notification).await
     }
 
-    /// Telling it failed, and is to be tried again at `next_at_ms`.
+    /// Notification it failed, and is to be tried again at `next_at_ms`.
     pub async fn outbox_failed(
         &self,
-        telling: &PendingTelling,
+        notification: &PendingTelling,
         error: &str,
         next_at_ms: i64,
     ) -> Result<(), StoreError> {
@@ -220,33 +220,33 @@ impl Store {
             let updated = sqlx::query(
                 "UPDATE outbox SET attempts = $2, last_error = $3, next_at_ms = $4 WHERE id = $1",
             )
-            .bind(telling.id)
-            .bind(i64::from(telling.attempts) + 1)
+            .bind(notification.id)
+            .bind(i64::from(notification.attempts) + 1)
             .bind(storable(error))
             .bind(next_at_ms)
             .execute(pool)
             .await?;
-            found(updated.rows_affected(), "outbox row", telling.id.to_string())?;
+            found(updated.rows_affected(), "outbox row", notification.id.to_string())?;
         })
     }
 
     /// GitHub will never take it; it is not tried again.
     pub async fn outbox_refused(
         &self,
-        telling: &PendingTelling,
+        notification: &PendingTelling,
         error: &str,
         at_ms: i64,
     ) -> Result<(), StoreError> {
         writing!(self, |pool| {
             let updated = sqlx::query("UPDATE outbox SET refused_at_ms = $2, last_error = $3 WHERE id = $1")
-                .bind(telling.id)
+                .bind(notification.id)
                 .bind(at_ms)
                 .bind(storable(error))
                 .execute(pool)
                 .await?;
-            found(updated.rows_affected(), "outbox row", telling.id.to_string())?;
+            found(updated.rows_affected(), "outbox row", notification.id.to_string())?;
         })?;
-        self.telling_is_done(telling).await
+        self.telling_is_done(notification).await
     }
 
     /// What GitHub does not have yet, and what it would not take since then (Unix milliseconds).

@@ -15,7 +15,7 @@ pub struct Pruned {
     /// Releases that were removed from the disk before.
     pub releases: u64,
     /// What GitHub has, refused, or need not have.
-    pub tellings: u64,
+    pub notifications: u64,
 }
 
 /// Kept however old: unfinished runs, those whose release serves or could serve again, each deployment's newest (which `status`
@@ -83,8 +83,8 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
             sqlx::query(TOO_MANY_BODIES).bind(SEEN_MAX).execute(&mut *transaction).await?;
-            let [runs, deliveries, _, releases, tellings, _] = deleted;
-            Pruned { runs, deliveries, releases, tellings }
+            let [runs, deliveries, _, releases, notifications, _] = deleted;
+            Pruned { runs, deliveries, releases, notifications }
         })
     }
 }

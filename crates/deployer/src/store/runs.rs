@@ -1,4 +1,4 @@
-//! Runs: one execution of a plan each, from the wish to its end.
+//! Runs: one execution of a plan each, from the request to its end.
 
 use super::authenticator::{Authenticator, Message, Signed};
 use super::blocked::{Blocked, BlockedRow, write_blocked};
@@ -6,7 +6,7 @@ use super::outbox::push_telling;
 use super::pools::{found, reading, transaction};
 use super::text::{embedded_json, storable, words};
 use super::verdicts::upsert_verdict;
-use super::{NewTelling, StepState, Store, StoreError, Verdict};
+use super::{NewNotification, StepState, Store, StoreError, Verdict};
 use serde::Serialize;
 
 words! {
@@ -272,7 +272,7 @@ pub struct RunEnd<'a> {
     /// What became of the deliveries that it carried out or superseded.
     pub verdicts: &'a [Verdict],
     /// What GitHub is to be told.
-    pub tellings: &'a [NewTelling<'a>],
+    pub notifications: &'a [NewNotification<'a>],
 }
 
 /// Whether [`Store::end_run`] ended the run.
@@ -292,7 +292,7 @@ pub struct RunUnknown<'a> {
     /// Unix milliseconds.
     pub at_ms: i64,
     /// What GitHub is to be told.
-    pub tellings: &'a [NewTelling<'a>],
+    pub notifications: &'a [NewNotification<'a>],
 }
 
 /// Runs of a commit that failed without saying anything of it ([`FaultClass::Host`]).
@@ -516,8 +516,8 @@ impl Store {
                 for verdict in end.verdicts {
                     upsert_verdict!(&mut *transaction, verdict);
                 }
-                for telling in end.tellings {
-                    push_telling!(self, transaction, telling);
+                for notification in end.notifications {
+                    push_telling!(self, transaction, notification);
                 }
                 RunEnded::Now
             }
@@ -543,8 +543,8 @@ impl Store {
                 run.cause = Some(storable(unknown.cause).into_owned());
                 run.started_at_ms = run.started_at_ms.or(Some(unknown.at_ms));
             });
-            for telling in unknown.tellings {
-                push_telling!(self, transaction, telling);
+            for notification in unknown.notifications {
+                push_telling!(self, transaction, notification);
             }
         })
     }

@@ -28,6 +28,7 @@ mod intake;
 mod jobs;
 mod networks;
 mod night;
+mod notifications;
 mod observe;
 mod operator;
 mod outages;
@@ -45,7 +46,6 @@ mod service;
 mod setup;
 #[cfg(feature = "failpoints")]
 mod sweep;
-mod telling;
 mod tutorial;
 #[cfg(feature = "failpoints")]
 mod unknown;

@@ -19,7 +19,7 @@ const HELPER_SOCKET: &str = "/run/durhack-deployer-privileged.sock";
 /// Whether `privileges` fits the user and the deployments.
 pub fn way(context: &DoctorContext) -> CheckResult {
     let config = context.config()?;
-    let options = options(config);
+    let operations = operations(config);
     let (user, is_root) = (&context.service.name, context.service.is_root());
     let has_sudo = context.find("sudo")?.is_some();
     let mut findings = Vec::new();
@@ -29,12 +29,12 @@ pub fn way(context: &DoctorContext) -> CheckResult {
             "make a user for it (docs/how-to/install.md), and give it the state directory and the deployments' paths",
         ));
     }
-    if let Some(wish) = options.first() {
-        findings.extend(obstacle(config.privileges, wish, &context.service, has_sudo));
+    if let Some(operation) = operations.first() {
+        findings.extend(obstacle(config.privileges, operation, &context.service, has_sudo));
     }
-    let what = match options.as_slice() {
+    let what = match operations.as_slice() {
         [] => "no deployment needs root".to_owned(),
-        options => format!("{user} has a way to {}", options.join(", to ")),
+        operations => format!("{user} has a way to {}", operations.join(", to ")),
     };
     Ok(or_ok(findings, what))
 }
@@ -58,21 +58,21 @@ pub fn helper() -> CheckResult {
 }
 
 /// What is in the way of doing something as root.
-fn obstacle(privileges: Privileges, wish: &str, service: &Account, has_sudo: bool) -> Option<Finding> {
+fn obstacle(privileges: Privileges, operation: &str, service: &Account, has_sudo: bool) -> Option<Finding> {
     match privileges {
         Privileges::Direct if !service.is_root() => Some(Finding::warning(
             format!(
-                "`privileges` is \"direct\", and {} is not root: it may not be able to {wish}",
+                "`privileges` is \"direct\", and {} is not root: it may not be able to {operation}",
                 service.name
             ),
             "write `privileges = \"helper\"`, which `durhack-deployer setup` installs (docs/explanation/security.md)",
         )),
         Privileges::Sudo if !has_sudo => Some(Finding::error(
-            format!("`privileges` is \"sudo\", and there is no program sudo to {wish}"),
+            format!("`privileges` is \"sudo\", and there is no program sudo to {operation}"),
             "`apt-get install sudo`, or write `privileges = \"direct\"`",
         )),
         Privileges::Helper if !Path::new(HELPER_SOCKET).exists() => Some(Finding::error(
-            format!("`privileges` is \"helper\", and nobody listens on {HELPER_SOCKET} to {wish}"),
+            format!("`privileges` is \"helper\", and nobody listens on {HELPER_SOCKET} to {operation}"),
             "`systemctl enable --now durhack-deployer-privileged.socket`",
         )),
         Privileges::Direct | Privileges::Sudo | Privileges::Helper => None,
@@ -80,11 +80,11 @@ fn obstacle(privileges: Privileges, wish: &str, service: &Account, has_sudo: boo
 }
 
 /// What deployments need root for. An nginx that is told by a signal obeys its own user.
-fn options(config: &Config) -> Vec<&'static str> {
-    let mut options = Vec::new();
-    let mut add = |needed: bool, wish| {
-        if needed && !options.contains(&wish) {
-            options.push(wish);
+fn operations(config: &Config) -> Vec<&'static str> {
+    let mut operations = Vec::new();
+    let mut add = |needed: bool, operation| {
+        if needed && !operations.contains(&operation) {
+            operations.push(operation);
         }
     };
     for deployment in config.deployments.values().filter(|deployment| deployment.enabled) {
@@ -93,7 +93,7 @@ fn options(config: &Config) -> Vec<&'static str> {
         add(recipe.sites.is_some() && asks_systemd, "reload nginx and obtain certificates");
         add(!recipe.system_units().is_empty(), "restart units");
     }
-    options
+    operations
 }
 
 /// Rules of sudo that give the service's user more than it needs.

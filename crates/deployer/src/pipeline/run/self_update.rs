@@ -14,7 +14,7 @@ impl Run {
         &mut self,
         index: usize,
         step: &Step,
-        wish: &self_update::SelfUpdate,
+        update: &self_update::SelfUpdate,
     ) -> Result<(SelfUpdateRequest, OwnedSemaphorePermit), Failure> {
         let ends_at = self.ends_at.min(Instant::now() + step.timeout);
         let recording = self.start_step(step, Some(index), Direction::Do).await?;
@@ -41,11 +41,11 @@ impl Run {
         let pending = Pending {
             deployment: self.deployment.slug.to_string(),
             run: self.id.clone(),
-            program: wish.program.clone(),
+            program: update.program.clone(),
             schema,
             refused: None,
         };
-        Ok((SelfUpdateRequest { pending, wish: wish.clone(), step: recording.number, ends_at }, permits))
+        Ok((SelfUpdateRequest { pending, planned: update.clone(), step: recording.number, ends_at }, permits))
     }
 
     /// Carries out what follows a self-update, as the one who was handed over to. Nobody could undo it: what fails is said.

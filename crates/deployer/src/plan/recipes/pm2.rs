@@ -121,13 +121,13 @@ fn parts(facts: &Facts<'_>, recipe: &Pm2Settings, release: &Target) -> Vec<Part>
         }
     }
     let manager = Manager::Pm2(applications(facts, recipe, release));
-    let wish = |wish| Action::Processes { manager: manager.clone(), wish };
+    let manage = |action| Action::Processes { manager: manager.clone(), action };
     // With the build: before anything is switched, and, where it can be, migrated. A rollback needs it no less: it waits here for PM2,
     // and not while the link names one release and the other runs.
-    parts.push(Part::beforehand(facts, "check", wish(ManagerAction::Check)));
-    let stop = Back::Again(Some(wish(ManagerAction::Stop)));
-    parts.push(Part::new(Phase::Switch, "applications", wish(ManagerAction::Run)).taken_back(stop));
-    parts.push(Part::new(Phase::Verify, "running", wish(ManagerAction::Prove)).taken_back(Back::Nothing));
+    parts.push(Part::beforehand(facts, "check", manage(ManagerAction::Check)));
+    let stop = Back::Again(Some(manage(ManagerAction::Stop)));
+    parts.push(Part::new(Phase::Switch, "applications", manage(ManagerAction::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", manage(ManagerAction::Prove)).taken_back(Back::Nothing));
     parts
 }
 

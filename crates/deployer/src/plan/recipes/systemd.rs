@@ -133,11 +133,11 @@ pub fn of_units(facts: &Facts<'_>, names: Vec<UnitName>, reload: bool) -> [Part;
         runs_as: facts.deployment.user.clone(),
         env_files: facts.deployment.env_files.clone(),
     });
-    let wish = |wish| Action::Processes { manager: manager.clone(), wish };
-    let stop = Back::Again(Some(wish(ManagerAction::Stop)));
+    let manage = |action| Action::Processes { manager: manager.clone(), action };
+    let stop = Back::Again(Some(manage(ManagerAction::Stop)));
     [
-        Part::new(Phase::Switch, "units", wish(ManagerAction::Run)).taken_back(stop),
-        Part::new(Phase::Verify, "running", wish(ManagerAction::Prove)),
+        Part::new(Phase::Switch, "units", manage(ManagerAction::Run)).taken_back(stop),
+        Part::new(Phase::Verify, "running", manage(ManagerAction::Prove)),
     ]
 }
 

@@ -142,7 +142,7 @@ impl Planner for UvUwsgi {
 
 fn parts(facts: &Facts<'_>, recipe: &UvUwsgiSettings, release: &Target) -> Vec<Part> {
     let vassal = Manager::Uwsgi(vassal(facts, recipe));
-    let wish = |wish| Action::Processes { manager: vassal.clone(), wish };
+    let manage = |action| Action::Processes { manager: vassal.clone(), action };
     let program = |phase, name, line| {
         let environment = [
             ("UV_CACHE_DIR", facts.cache("uv")),
@@ -158,9 +158,9 @@ fn parts(facts: &Facts<'_>, recipe: &UvUwsgiSettings, release: &Target) -> Vec<P
     if let Some(migrate) = migration(facts, recipe) {
         parts.push(program(Phase::Migrate, "migrate", uv::run(&migrate)).taken_back(Back::Nothing));
     }
-    let stop = Back::Again(Some(wish(ManagerAction::Stop)));
-    parts.push(Part::new(Phase::Switch, "uwsgi", wish(ManagerAction::Run)).taken_back(stop));
-    parts.push(Part::new(Phase::Verify, "running", wish(ManagerAction::Prove)));
+    let stop = Back::Again(Some(manage(ManagerAction::Stop)));
+    parts.push(Part::new(Phase::Switch, "uwsgi", manage(ManagerAction::Run)).taken_back(stop));
+    parts.push(Part::new(Phase::Verify, "running", manage(ManagerAction::Prove)));
     parts
 }
 

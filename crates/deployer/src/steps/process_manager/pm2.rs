@@ -17,7 +17,7 @@
 //!
 //! What a deployment's processes are is known by a mark in their environment. Others are not touched.
 //!
-//! Deliberately absent: memory. Each wish asks PM2 what there is, and may be repeated, also after a crash in its middle.
+//! Deliberately absent: memory. Each action asks PM2 what there is, and may be repeated, also after a crash in its middle.
 
 pub mod changes;
 pub mod definition;
@@ -111,7 +111,7 @@ pub struct Scene<'a> {
 }
 
 impl Applications {
-    pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
+    pub async fn grant(&self, action: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
         let mut lasting = lasting(step_context.environment);
         for (name, value) in step_context.walls.own.iter().flat_map(|own| &own.environment) {
             lasting.entry(name.clone()).or_insert_with(|| value.clone());
@@ -125,7 +125,7 @@ impl Applications {
         let (of_files, secrets) = (of_files.variables, of_files.secrets);
         let lasting = lasting.into_iter().chain(of_files).collect();
         let scene = Scene { of: self, home, step_context, lasting, of_release };
-        let granted = match wish {
+        let granted = match action {
             ManagerAction::Check => scene.check().await,
             ManagerAction::Run => scene.run().await,
             ManagerAction::Prove => scene.prove().await,
@@ -138,10 +138,10 @@ impl Applications {
         })
     }
 
-    pub fn shown(&self, wish: ManagerAction) -> String {
+    pub fn shown(&self, action: ManagerAction) -> String {
         let file = self.ecosystem.as_deref().unwrap_or(Path::new("ecosystem.config.*")).display();
         let (deployment, daemon) = (&self.deployment, self.daemon());
-        match wish {
+        match action {
             ManagerAction::Check => format!(
                 "see whether PM2 could run what {file} names, and wait until it can: node --eval, pm2 jlist; {daemon}"
             ),
@@ -431,18 +431,18 @@ mod tests {
         let starts = [pm2::ping(), pm2::resurrect()];
         let changes =
             [pm2::delete(&[1]), pm2::reload(Path::new("x")), pm2::start(Path::new("x")), pm2::save()];
-        for (wish, lines) in [
+        for (action, lines) in [
             (ManagerAction::Check, starts.to_vec()),
             (ManagerAction::Run, [&starts[..], &changes].concat()),
             (ManagerAction::Prove, starts.to_vec()),
             (ManagerAction::Stop, vec![pm2::delete(&[1]), pm2::save()]),
         ] {
-            let shown = applications.shown(wish);
+            let shown = applications.shown(action);
             for line in lines.into_iter().chain([pm2::list()]) {
                 let words = line.argv()[..2].join(" ");
                 assert!(shown.contains(&words), "{words:?} in {shown}");
             }
-            assert!(wish == ManagerAction::Stop || shown.contains("node --eval"), "{shown}");
+            assert!(action == ManagerAction::Stop || shown.contains("node --eval"), "{shown}");
         }
     }
 }

@@ -44,16 +44,16 @@ pub struct Units {
 }
 
 impl Units {
-    pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
-        if wish == ManagerAction::Run {
+    pub async fn grant(&self, action: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
+        if action == ManagerAction::Run {
             self.files_of_release(step_context).await?;
         }
-        for (unit, command) in self.names.iter().zip(self.commands(wish)) {
+        for (unit, command) in self.names.iter().zip(self.commands(action)) {
             let Err(error) = step_context.call(&command).await else { continue };
             // A release that was started again and again has used up the starts that systemd allows in a while, also for the one
             // that is gone back to: start the count anew.
             let forget = systemctl::verb(self.privileges, self.user, "reset-failed", unit);
-            if wish != ManagerAction::Run || executor::is_exhaustion(&error) {
+            if action != ManagerAction::Run || executor::is_exhaustion(&error) {
                 return Err(error);
             }
             let again = match step_context.call(&forget).await {
@@ -71,7 +71,7 @@ impl Units {
                 }
             }
         }
-        if wish == ManagerAction::Prove {
+        if action == ManagerAction::Prove {
             self.prove(step_context).await?;
         }
         Ok(())
@@ -166,18 +166,18 @@ impl Units {
         })
     }
 
-    pub fn shown(&self, wish: ManagerAction) -> String {
-        match wish {
+    pub fn shown(&self, action: ManagerAction) -> String {
+        match action {
             ManagerAction::Prove => {
                 let names: Vec<&str> = self.names.iter().map(UnitName::as_str).collect();
                 format!("look whether {} runs, and goes on running", names.join(", "))
             }
-            _ => self.commands(wish).iter().map(CommandLine::shown).collect::<Vec<_>>().join(" && "),
+            _ => self.commands(action).iter().map(CommandLine::shown).collect::<Vec<_>>().join(" && "),
         }
     }
 
-    fn commands(&self, wish: ManagerAction) -> Vec<CommandLine> {
-        let verb = match (wish, self.reload) {
+    fn commands(&self, action: ManagerAction) -> Vec<CommandLine> {
+        let verb = match (action, self.reload) {
             (ManagerAction::Run, true) => "reload-or-restart",
             (ManagerAction::Run, false) => "restart",
             (ManagerAction::Stop, _) => "stop",

@@ -91,8 +91,8 @@ struct Running {
 }
 
 impl Vassal {
-    pub async fn grant(&self, wish: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
-        match wish {
+    pub async fn grant(&self, action: ManagerAction, step_context: &StepContext<'_>) -> Result<()> {
+        match action {
             // What is missing is found by the recipe's own first steps.
             ManagerAction::Check => Ok(()),
             ManagerAction::Run => self.reload(step_context).await,
@@ -139,9 +139,9 @@ impl Vassal {
         })
     }
 
-    pub fn shown(&self, wish: ManagerAction) -> String {
+    pub fn shown(&self, action: ManagerAction) -> String {
         let config = self.config.display();
-        match wish {
+        match action {
             ManagerAction::Check => format!("nothing about {config}"),
             ManagerAction::Run => format!("touch {config} and wait for new workers"),
             ManagerAction::Prove => format!("look whether the workers of {config} stay"),

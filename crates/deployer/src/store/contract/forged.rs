@@ -76,7 +76,7 @@ fn succeeds(id: &str) -> RunEnd<'_> {
         ended_at_ms: 9_000,
         blocked: &[],
         verdicts: &[],
-        tellings: &[],
+        notifications: &[],
     }
 }
 
@@ -332,11 +332,11 @@ async fn what_github_is_told(store: &Store) {
         due.iter().map(|row| store.is_our_telling(row).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(ours().await, [true, false]);
-    assert_eq!(store.foreign().await.unwrap(), Foreign { tellings: 1, ..Foreign::default() });
+    assert_eq!(store.foreign().await.unwrap(), Foreign { notifications: 1, ..Foreign::default() });
     execute(store, "UPDATE outbox SET body = '{\"state\":\"success\"}'").await;
     assert_eq!(ours().await, [false, false]);
 
-    let made = NewToldDeployment {
+    let made = NewReportedDeployment {
         run_id: "r1",
         deployment: "api",
         repository: "ducompsoc/durhack",
@@ -428,7 +428,7 @@ async fn reports_put_back(store: &Store) {
     store.outbox_refused(&due().await[0], "never", 4).await.unwrap();
     execute(store, "UPDATE outbox SET done_at_ms = NULL, refused_at_ms = NULL, next_at_ms = 1").await;
     assert_eq!(ours().await, [("1".to_owned(), false), ("2".to_owned(), false)]);
-    assert_eq!(store.foreign().await.unwrap().tellings, 2);
+    assert_eq!(store.foreign().await.unwrap().notifications, 2);
 
     // While a newer one waits, it is told last whatever is restored.
     store.enqueue_telling(&a_status("deploy/tea", "3", 5)).await.unwrap();
@@ -522,7 +522,7 @@ async fn what_0_1_0_left_in_postgresql_is_signed_when_an_operator_says_so() {
     store.migrate(0).await.unwrap();
     from_an_older_version(&store).await;
     store.migrate(0).await.unwrap();
-    let expected = Foreign { runs: 1, releases: 1, answers: 1, tellings: 0 };
+    let expected = Foreign { runs: 1, releases: 1, answers: 1, notifications: 0 };
     assert_eq!(store.foreign().await.unwrap(), expected);
     assert_eq!(expected.shown(), "1 run, 1 release, 1 answer to a gate");
     assert!(store.live_release("api").await.unwrap().is_none());

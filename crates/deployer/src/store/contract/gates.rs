@@ -62,7 +62,7 @@ async fn what_blocks_a_run(store: &Store) {
             ended_at_ms: created_at_ms + 1,
             blocked: &blocked,
             verdicts: &[],
-            tellings: &[],
+            notifications: &[],
         };
         assert_eq!(store.end_run(&end).await.unwrap(), RunEnded::Now);
         // Once, also where somebody does not know whether it was written.
@@ -112,7 +112,7 @@ async fn a_run_ends(store: &Store, new: &NewRun<'_>, commit: &str, state: RunSta
         ended_at_ms: new.created_at_ms + 1,
         blocked: &[],
         verdicts: &[verdict],
-        tellings: &[],
+        notifications: &[],
     };
     store.end_run(&end).await.unwrap();
 }

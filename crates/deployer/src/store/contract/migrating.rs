@@ -254,7 +254,7 @@ async fn faults(url: &str) {
                 ended_at_ms: 5,
                 blocked: &[],
                 verdicts: verdict.as_slice(),
-                tellings: &[],
+                notifications: &[],
             };
             store.end_run(&end).await.unwrap();
         }
@@ -281,7 +281,8 @@ async fn faults(url: &str) {
     check().await;
 
     // A run of which nobody knows what it has left is no word of the version before, which does nothing for it but end it.
-    let unknown = RunUnknown { run_id: "m14", cause: "what is live is unknown", at_ms: 6, tellings: &[] };
+    let unknown =
+        RunUnknown { run_id: "m14", cause: "what is live is unknown", at_ms: 6, notifications: &[] };
     store.run_is_unknown(&unknown).await.unwrap();
     let run = store.run("m14").await.unwrap().unwrap();
     assert_eq!((run.state, run.fault, run.ended_at_ms), (RunState::Unknown, Some(Operator), None));

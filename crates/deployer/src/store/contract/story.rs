@@ -199,7 +199,7 @@ async fn the_first_run_fails_and_the_second_goes_live(store: &Store) {
         ended_at_ms: 2_800,
         blocked: &[],
         verdicts: std::slice::from_ref(&failed),
-        tellings: &[a_status("deploy/api", r#"{"state":"failure"}"#, 2_800)],
+        notifications: &[a_status("deploy/api", r#"{"state":"failure"}"#, 2_800)],
     };
     assert_eq!(store.end_run(&end).await.unwrap(), RunEnded::Now);
     let again = RunEnd { state: RunState::Succeeded, fault: FaultClass::Host, verdicts: &[], ..end };
@@ -276,14 +276,14 @@ async fn what_github_is_told(store: &Store) {
 async fn what_github_shows_as_deployed(store: &Store) {
     let row = async |run: &str, state: &str, at_ms: i64| {
         let body = format!(r#"{{"state":"{state}"}}"#);
-        let telling = NewTelling {
+        let notification = NewNotification {
             kind: TellingKind::Deployment,
             context: run,
             run_id: Some(run),
             deployment: "shown",
             ..a_status("", &body, at_ms)
         };
-        store.enqueue_telling(&telling).await.unwrap();
+        store.enqueue_telling(&notification).await.unwrap();
         let due = store.due_outbox(i64::MAX, 10).await.unwrap();
         due.into_iter().find(|row| row.context == run).unwrap()
     };
@@ -297,7 +297,7 @@ async fn what_github_shows_as_deployed(store: &Store) {
     };
     assert_eq!(store.told_deployment("r1").await.unwrap(), None);
     for (run, github_id) in [("r1", 11), ("r2", 12), ("r3", 13), ("r1", 99)] {
-        let made = NewToldDeployment {
+        let made = NewReportedDeployment {
             run_id: run,
             deployment: "shown",
             repository: "ducompsoc/durhack",
@@ -323,7 +323,7 @@ async fn what_github_shows_as_deployed(store: &Store) {
     assert_eq!(waiting().await, []);
     // What was queued is so no longer once a newer run was told of.
     for (run, github_id) in [("r5", 15), ("r6", 16)] {
-        let made = NewToldDeployment {
+        let made = NewReportedDeployment {
             run_id: run,
             deployment: "shown",
             repository: "ducompsoc/durhack",
@@ -351,7 +351,7 @@ async fn a_rollback(store: &Store) {
         ended_at_ms: 3_000,
         blocked: &[],
         verdicts: &[],
-        tellings: &[],
+        notifications: &[],
     };
     store.end_run(&end(SECOND)).await.unwrap();
     let new = NewRun { trigger: RunTrigger::Rollback, created_at_ms: 5_000, ..a_run(ROLLBACK, "api", "009") };
@@ -388,7 +388,7 @@ async fn small_things(store: &Store) {
 async fn forgetting(store: &Store) {
     assert_eq!(store.prune(1_000).await.unwrap(), Pruned::default(), "nothing is old enough");
     // d2 is not dispatched; d1 is what FIRST carried out, whose release serves again.
-    assert_eq!(store.prune(6_000).await.unwrap(), Pruned { tellings: 16, ..Pruned::default() });
+    assert_eq!(store.prune(6_000).await.unwrap(), Pruned { notifications: 16, ..Pruned::default() });
     assert!(store.told_deployment("r3").await.unwrap().is_some(), "GitHub takes it to be live");
     assert_eq!(store.told_deployment("r1").await.unwrap(), None);
     assert!(store.delivery("d1").await.unwrap().is_some());
@@ -405,7 +405,7 @@ async fn forgetting(store: &Store) {
         .unwrap();
     store.mark_dispatched("d3", 1).await.unwrap();
     let pruned = store.prune(6_000).await.unwrap();
-    assert_eq!(pruned, Pruned { runs: 1, deliveries: 2, releases: 2, tellings: 0 });
+    assert_eq!(pruned, Pruned { runs: 1, deliveries: 2, releases: 2, notifications: 0 });
     assert!(store.steps(FIRST).await.unwrap().is_empty(), "steps go with their run");
     assert!(store.verdicts("d1").await.unwrap().is_empty(), "verdicts go with their delivery");
     assert!(store.verdicts("never recorded").await.unwrap().is_empty());

@@ -151,7 +151,7 @@ impl Scene<'_> {
             Some(_) => self.step_context.look(&files::read_end(path, LOG_BYTES_MAX)).await.ok()?,
             None => read_end(path)?,
         };
-        telling(&end)
+        notification(&end)
     }
 }
 
@@ -181,7 +181,7 @@ fn read_end(path: &Path) -> Option<String> {
 }
 
 /// Of what a dying program wrote: what says most, without node's source excerpt and stack.
-fn telling(end: &str) -> Option<String> {
+fn notification(end: &str) -> Option<String> {
     let lines = end.lines().map(str::trim).filter(|line| {
         let noise = line.is_empty()
             || line.starts_with("at ")
@@ -211,7 +211,7 @@ mod tests {
                 Some("Error: no such key"),
             ),
         ] {
-            assert_eq!(telling(end).as_deref(), expected, "{end:?}");
+            assert_eq!(notification(end).as_deref(), expected, "{end:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::authenticator::Signed;
 use super::outbox::push_telling;
 use super::pools::{reading, transaction, writing};
 use super::text::storable;
-use super::{NewTelling, PendingTelling, Store, StoreError, TellingKind};
+use super::{NewNotification, PendingTelling, Store, StoreError, TellingKind};
 use serde::Serialize;
 
 /// What a deployment is told to be once another has taken its place.
@@ -15,7 +15,7 @@ const INACTIVE: &str = r#"{"state":"inactive"}"#;
 
 /// A deployment at GitHub that stands for a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
-pub struct ToldDeployment {
+pub struct ReportedDeployment {
     pub run_id: String,
     /// Of which deployment of ours.
     pub deployment: String,
@@ -33,9 +33,9 @@ pub struct ToldDeployment {
     pub mac: Option<String>,
 }
 
-/// A deployment that GitHub has made; the fields are those of [`ToldDeployment`].
+/// A deployment that GitHub has made; the fields are those of [`ReportedDeployment`].
 #[derive(Debug, Clone, Copy)]
-pub struct NewToldDeployment<'a> {
+pub struct NewReportedDeployment<'a> {
     pub run_id: &'a str,
     pub deployment: &'a str,
     pub repository: &'a str,
@@ -46,8 +46,8 @@ pub struct NewToldDeployment<'a> {
 
 impl Store {
     /// GitHub's deployment for a run.
-    pub async fn told_deployment(&self, run_id: &str) -> Result<Option<ToldDeployment>, StoreError> {
-        let found: Option<ToldDeployment> = reading!(self, |pool| {
+    pub async fn told_deployment(&self, run_id: &str) -> Result<Option<ReportedDeployment>, StoreError> {
+        let found: Option<ReportedDeployment> = reading!(self, |pool| {
             sqlx::query_as("SELECT * FROM told_deployments WHERE run_id = $1")
                 .bind(run_id)
                 .fetch_optional(pool)
@@ -57,8 +57,8 @@ impl Store {
     }
 
     /// GitHub has made a deployment for a run.
-    pub async fn create_told_deployment(&self, made: &NewToldDeployment<'_>) -> Result<(), StoreError> {
-        let new = ToldDeployment {
+    pub async fn create_told_deployment(&self, made: &NewReportedDeployment<'_>) -> Result<(), StoreError> {
+        let new = ReportedDeployment {
             run_id: made.run_id.to_owned(),
             deployment: made.deployment.to_owned(),
             repository: made.repository.to_owned(),
@@ -104,7 +104,7 @@ impl Store {
         at_ms: i64,
     ) -> Result<(), StoreError> {
         transaction!(self, |transaction| {
-            let known: Option<ToldDeployment> =
+            let known: Option<ReportedDeployment> =
                 sqlx::query_as("SELECT * FROM told_deployments WHERE run_id = $1")
                     .bind(run_id)
                     .fetch_optional(&mut *transaction)
@@ -114,7 +114,7 @@ impl Store {
                 id: run_id.to_owned(),
             })?;
             self.require_ours(&known, "deployment at GitHub", || run_id.to_owned())?;
-            let told = ToldDeployment { state: storable(state).into_owned(), told_at_ms: at_ms, ..known };
+            let told = ReportedDeployment { state: storable(state).into_owned(), told_at_ms: at_ms, ..known };
             let mac = self.authenticator.sign(&told.message())?;
             sqlx::query(
                 "UPDATE told_deployments SET state = $2, told_at_ms = $3, mac = $4 WHERE run_id = $1",
@@ -130,14 +130,14 @@ impl Store {
                 .bind(at_ms)
                 .execute(&mut *transaction)
                 .await?;
-            let all: Vec<ToldDeployment> = sqlx::query_as(
+            let all: Vec<ReportedDeployment> = sqlx::query_as(
                 "SELECT * FROM told_deployments WHERE deployment = $1 AND state <> '' ORDER BY run_id",
             )
             .bind(&row.deployment)
             .fetch_all(&mut *transaction)
             .await?;
             for old in &replaced(self.only_ours(all)?) {
-                let telling = NewTelling {
+                let notification = NewNotification {
                     kind: TellingKind::Deployment,
                     repository: &old.repository,
                     commit_id: &old.commit_id,
@@ -147,7 +147,7 @@ impl Store {
                     body: INACTIVE,
                     created_at_ms: at_ms,
                 };
-                push_telling!(self, transaction, &telling);
+                push_telling!(self, transaction, &notification);
             }
         })?;
         self.telling_is_done(row).await
@@ -156,7 +156,7 @@ impl Store {
 
 /// Those that are to be told inactive, of all that GitHub was told something of, the oldest run first: ids of runs are in the order of
 /// their making.
-fn replaced(mut told: Vec<ToldDeployment>) -> Vec<ToldDeployment> {
+fn replaced(mut told: Vec<ReportedDeployment>) -> Vec<ReportedDeployment> {
     let newest = told.last().map(|told| told.run_id.clone());
     let newest_success = told.iter().rfind(|told| told.state == "success").map(|told| told.run_id.clone());
     told.retain(|told| match told.state.as_str() {
