@@ -108,11 +108,14 @@ fn layer(world: &World) -> PathBuf {
     world.root().join("config/local.toml")
 }
 
-/// Whether the configuration is right.
+/// Whether the configuration is right, and has the deployment in it.
 #[track_caller]
-fn checks(world: &World, written: &str) {
+fn checks(world: &World, slug: &str, written: &str) {
     let checked = world.cli(&["config", "check"]);
     assert!(checked.status.success(), "{}\n{written}", describe(&checked));
+    let shown = world.cli(&["config", "show"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains(&format!("deployments.{slug}.")), "{slug} is not in effect:\n{shown}");
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn what_is_written_of_each_kind_is_a_configuration() {
                     || slug == "sites",
                 "{written}"
             );
-            checks(world, &written);
+            checks(world, slug, &written);
             fs_err::remove_file(layer(world)).expect("it is ours");
         }
         for name in PRESETS {
@@ -145,7 +148,7 @@ fn what_is_written_of_each_kind_is_a_configuration() {
                     "{written}"
                 );
             }
-            checks(world, &written);
+            checks(world, "known", &written);
             fs_err::remove_file(layer(world)).expect("it is ours");
         }
     });
