@@ -22,7 +22,7 @@ pub struct Part {
     /// What is done.
     pub action: Action,
     /// How it is undone.
-    pub back: Back,
+    pub back: UndoneBy,
     /// None: the deployment's `step_timeout`.
     pub timeout: Option<Duration>,
     /// Further attempts after a failure.
@@ -33,7 +33,7 @@ pub struct Part {
 
 /// How a part is undone.
 #[derive(Debug, Clone)]
-pub enum Back {
+pub enum UndoneBy {
     /// Not at all: nothing outside the release was changed, or it cannot be.
     Nothing,
     /// By the same part for the release that was live, once that is live again. Where none was: by this, if by anything.
@@ -59,7 +59,7 @@ impl Part {
             phase,
             name: name.into(),
             action,
-            back: Back::Again(None),
+            back: UndoneBy::Again(None),
             timeout: None,
             retries: 0,
             early: false,
@@ -71,11 +71,11 @@ impl Part {
     pub fn beforehand(facts: &Facts<'_>, name: &str, action: Action) -> Self {
         let early = is_ready_made(facts);
         let phase = if early { Phase::Switch } else { Phase::Build };
-        Self { early, ..Self::new(phase, name, action).taken_back(Back::Nothing) }
+        Self { early, ..Self::new(phase, name, action).undone_by(UndoneBy::Nothing) }
     }
 
     /// The same part, undone in this way.
-    pub fn taken_back(self, back: Back) -> Self {
+    pub fn undone_by(self, back: UndoneBy) -> Self {
         Self { back, ..self }
     }
 
@@ -107,14 +107,14 @@ impl Part {
     /// A command of the operator's.
     pub fn of_command(facts: &Facts<'_>, command: &StepCommand, release: &Target) -> Self {
         let back = match &command.undo {
-            None => Back::Again(None),
+            None => UndoneBy::Again(None),
             Some(line) => {
                 // It undoes what was done for the new release, so that is what it hears of.
                 let mut undo = Command { line: line.clone(), ..self::command(facts, command, &facts.target) };
                 let own = std::mem::take(&mut undo.environment);
                 undo.environment = facts.environment(&facts.target, facts.live.as_ref());
                 undo.environment.extend(own);
-                Back::By(Action::Command(undo))
+                UndoneBy::By(Action::Command(undo))
             }
         };
         Self {
@@ -262,7 +262,7 @@ impl WayBack<'_> {
     /// The parts of a phase once more, for the release that was live.
     fn again(&self, phase: Phase, if_started: Option<Phase>) -> impl Iterator<Item = Undo> {
         let parts = self.back.iter().filter(move |part| part.phase == phase);
-        let parts = parts.filter(|part| matches!(part.back, Back::Again(_)));
+        let parts = parts.filter(|part| matches!(part.back, UndoneBy::Again(_)));
         parts.map(move |part| Undo {
             action: part.action.clone(),
             if_started,
@@ -275,7 +275,7 @@ impl WayBack<'_> {
     /// What was started for a release that follows none, the last one first.
     fn stop(&self, if_started: Option<Phase>) -> impl Iterator<Item = Undo> {
         self.forward.iter().rev().filter_map(move |part| match &part.back {
-            Back::Again(Some(action)) if part.phase == Phase::Switch => {
+            UndoneBy::Again(Some(action)) if part.phase == Phase::Switch => {
                 Some(Undo::always(Phase::Switch, action.clone()).if_started(if_started))
             }
             _ => None,
@@ -285,8 +285,10 @@ impl WayBack<'_> {
 
 fn own_step(facts: &Facts<'_>, part: &Part) -> Step {
     let undo = match &part.back {
-        Back::By(action) => vec![Undo { timeout: part.timeout, ..Undo::always(part.phase, action.clone()) }],
-        Back::Nothing | Back::Again(_) => Vec::new(),
+        UndoneBy::By(action) => {
+            vec![Undo { timeout: part.timeout, ..Undo::always(part.phase, action.clone()) }]
+        }
+        UndoneBy::Nothing | UndoneBy::Again(_) => Vec::new(),
     };
     let step = step(facts, part.phase, &part.name, part.action.clone(), undo);
     Step { timeout: part.timeout.unwrap_or(step.timeout), retries: part.retries, ..step }

@@ -11,7 +11,7 @@ mod settings;
 use crate::config::recipe::Descriptor;
 use crate::config::{CommandLine, Layout, Phase};
 use crate::plan::Action;
-use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
+use crate::plan::builder::{INSTALL_RETRIES, Part, UndoneBy};
 use crate::plan::facts::{Facts, Target};
 use crate::plan::proposal::{Evidence, Proposal, Subject, toml_list};
 use crate::plan::recipe::Planner;
@@ -93,7 +93,7 @@ fn client_parts(facts: &Facts<'_>, recipe: &GoStaticSettings, client: &Path, rel
         let cache = (installer.cache_variable(), facts.cache(installer.program()));
         let environment = [cache, ("npm_config_update_notifier", "false".into())];
         // What is served is not what was installed: nothing has to be installed or built again to go back.
-        Part::of_program(facts, phase, name, line, &directory, environment).taken_back(Back::Nothing)
+        Part::of_program(facts, phase, name, line, &directory, environment).undone_by(UndoneBy::Nothing)
     };
     let mut parts = vec![program(Phase::Install, "client", installer.install()).retried(INSTALL_RETRIES)];
     parts.extend(output.clear());
@@ -143,7 +143,7 @@ fn server_parts(facts: &Facts<'_>, recipe: &GoStaticSettings, server: &Path, rel
     let build =
         Part::of_program(facts, Phase::Build, "server", go::build(&output.built), &directory, environment);
     let mut parts: Vec<Part> = output.clear().into_iter().collect();
-    parts.push(build.taken_back(Back::Nothing));
+    parts.push(build.undone_by(UndoneBy::Nothing));
     parts.extend(output.exchange());
     parts
 }
@@ -168,7 +168,7 @@ impl<'a> Output<'a> {
     /// A build adds to what it finds.
     fn clear(&self) -> Option<Part> {
         let clear = Placement::Clear { path: self.path.to_owned() };
-        self.in_place(Part::new(Phase::Build, "clear", Action::Place(clear)).taken_back(Back::Nothing))
+        self.in_place(Part::new(Phase::Build, "clear", Action::Place(clear)).undone_by(UndoneBy::Nothing))
     }
 
     /// A build may succeed and have written somewhere else.
@@ -176,7 +176,7 @@ impl<'a> Output<'a> {
         let hint =
             "say in `client_output` where the build writes, or in `client_build` where it is to: `{output}`";
         let require = Placement::Require { path: self.built.clone(), hint: hint.to_owned() };
-        Part::new(Phase::Build, "output", Action::Place(require)).taken_back(Back::Nothing)
+        Part::new(Phase::Build, "output", Action::Place(require)).undone_by(UndoneBy::Nothing)
     }
 
     fn exchange(&self) -> Option<Part> {
@@ -184,7 +184,7 @@ impl<'a> Output<'a> {
         let back = Placement::ExchangeBack { path: path.clone(), run: run.clone() };
         let exchange = Action::Place(Placement::Exchange { path, run });
         let part = Part::new(Phase::Switch, "exchange", exchange);
-        self.in_place(part.taken_back(Back::By(Action::Place(back))))
+        self.in_place(part.undone_by(UndoneBy::By(Action::Place(back))))
     }
 
     fn in_place(&self, part: Part) -> Option<Part> {
@@ -200,14 +200,14 @@ pub fn published(facts: &Facts<'_>, path: &Path) -> Part {
     let (placement, back) = match adopts {
         true => (
             Placement::Replace { path: path() },
-            Back::By(Action::Place(Placement::Restore { path: path() })),
+            UndoneBy::By(Action::Place(Placement::Restore { path: path() })),
         ),
         false => (
             Placement::Publish { path: path() },
-            Back::Again(Some(Action::Place(Placement::Unpublish { path: path() }))),
+            UndoneBy::Again(Some(Action::Place(Placement::Unpublish { path: path() }))),
         ),
     };
-    Part::new(Phase::Switch, "publish", Action::Place(placement)).taken_back(back)
+    Part::new(Phase::Switch, "publish", Action::Place(placement)).undone_by(back)
 }
 
 /// What makes the new server run.

@@ -6,7 +6,7 @@ use crate::config::keys::{Default, Key, KeyKind};
 use crate::config::reading::values::filled_text;
 use crate::config::recipe::{Descriptor, Recipe, Sample};
 use crate::config::{CommandLine, Phase};
-use crate::plan::builder::{Back, Part};
+use crate::plan::builder::{Part, UndoneBy};
 use crate::plan::facts::{Facts, Target};
 use crate::plan::recipe::Planner;
 use serde::Serialize;
@@ -44,7 +44,7 @@ impl Planner for Make {
         let settings: &MakeSettings = facts.settings();
         let line = CommandLine::Argv(vec!["make".into(), settings.target.clone()]);
         let part = Part::of_program(facts, Phase::Build, "make", line, &release.directory, []);
-        vec![part.taken_back(Back::Nothing)]
+        vec![part.undone_by(UndoneBy::Nothing)]
     }
 }
 // how-to: end

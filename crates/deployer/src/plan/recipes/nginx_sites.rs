@@ -17,7 +17,7 @@ use crate::config::reading::reader::TableReader;
 use crate::config::reading::values::{checked_text, choice, filled_text, list};
 use crate::config::recipe::{Descriptor, Recipe, Sample, Sites, Source};
 use crate::plan::Action;
-use crate::plan::builder::{Back, Part};
+use crate::plan::builder::{Part, UndoneBy};
 use crate::plan::facts::{Facts, Target};
 use crate::plan::proposal::{Line, Proposal, Subject};
 use crate::plan::recipe::Planner;
@@ -195,7 +195,7 @@ fn parts(facts: &Facts<'_>, recipe: &SitesSettings, release: &Target) -> Vec<Par
         Part::beforehand(facts, "stage", step(NginxWork::Stage)),
         Part::beforehand(facts, "certificates", step(NginxWork::Certify)),
         Part::new(Phase::Switch, "install", step(NginxWork::Install))
-            .taken_back(Back::By(step(NginxWork::Restore))),
+            .undone_by(UndoneBy::By(step(NginxWork::Restore))),
     ]
 }
 

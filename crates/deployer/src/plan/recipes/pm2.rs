@@ -14,7 +14,7 @@ use crate::base::names::{PackageDirectory, ScriptName};
 use crate::config::recipe::Descriptor;
 use crate::config::{CommandLine, Deployment, Phase};
 use crate::git::commit_tree::Tree;
-use crate::plan::builder::{Back, INSTALL_RETRIES, MIGRATION_FIRST, ORDER, Part};
+use crate::plan::builder::{INSTALL_RETRIES, MIGRATION_FIRST, ORDER, Part, UndoneBy};
 use crate::plan::facts::{Facts, Target};
 use crate::plan::proposal::{Proposal, Subject};
 use crate::plan::recipe::Planner;
@@ -111,7 +111,7 @@ fn parts(facts: &Facts<'_>, recipe: &Pm2Settings, release: &Target) -> Vec<Part>
         let place = places.iter().find(|place| place.directory.is_some() && place.directory == package);
         if let Some(place) = place.or_else(|| places.iter().find(|place| place.directory.is_none())) {
             let line = place.exec(&release.directory, package.as_ref(), &line);
-            parts.push(part(Phase::Migrate, "migrate", line).taken_back(Back::Nothing));
+            parts.push(part(Phase::Migrate, "migrate", line).undone_by(UndoneBy::Nothing));
         }
     }
     for script in &recipe.scripts {
@@ -125,9 +125,10 @@ fn parts(facts: &Facts<'_>, recipe: &Pm2Settings, release: &Target) -> Vec<Part>
     // With the build: before anything is switched, and, where it can be, migrated. A rollback needs it no less: it waits here for PM2,
     // and not while the link names one release and the other runs.
     parts.push(Part::beforehand(facts, "check", manage(ManagerAction::Check)));
-    let stop = Back::Again(Some(manage(ManagerAction::Stop)));
-    parts.push(Part::new(Phase::Switch, "applications", manage(ManagerAction::Run)).taken_back(stop));
-    parts.push(Part::new(Phase::Verify, "running", manage(ManagerAction::Prove)).taken_back(Back::Nothing));
+    let stop = UndoneBy::Again(Some(manage(ManagerAction::Stop)));
+    parts.push(Part::new(Phase::Switch, "applications", manage(ManagerAction::Run)).undone_by(stop));
+    parts
+        .push(Part::new(Phase::Verify, "running", manage(ManagerAction::Prove)).undone_by(UndoneBy::Nothing));
     parts
 }
 

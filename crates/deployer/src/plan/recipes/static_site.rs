@@ -12,7 +12,7 @@ mod tests;
 use crate::base::names::ScriptName;
 use crate::config::Phase;
 use crate::config::recipe::Descriptor;
-use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
+use crate::plan::builder::{INSTALL_RETRIES, Part, UndoneBy};
 use crate::plan::facts::{Facts, Target};
 use crate::plan::proposal::{Proposal, Subject};
 use crate::plan::recipe::Planner;
@@ -69,7 +69,8 @@ fn of_package(facts: &Facts<'_>, installer: Installer, release: &Target) -> [Par
     let program = |phase, name, line| {
         let cache = (installer.cache_variable(), facts.cache(installer.program()));
         let environment = [cache, ("npm_config_update_notifier", "false".into())];
-        Part::of_program(facts, phase, name, line, &release.directory, environment).taken_back(Back::Nothing)
+        Part::of_program(facts, phase, name, line, &release.directory, environment)
+            .undone_by(UndoneBy::Nothing)
     };
     [
         program(Phase::Install, "install", installer.install()).retried(INSTALL_RETRIES),
@@ -80,5 +81,5 @@ fn of_package(facts: &Facts<'_>, installer: Installer, release: &Target) -> [Par
 fn require(output: &Path, release: &Target) -> Part {
     let hint = "say in `output` in which directory the files are that are to be served";
     let require = Placement::Require { path: release.directory.join(output), hint: hint.to_owned() };
-    Part::new(Phase::Build, "output", Action::Place(require)).taken_back(Back::Nothing)
+    Part::new(Phase::Build, "output", Action::Place(require)).undone_by(UndoneBy::Nothing)
 }

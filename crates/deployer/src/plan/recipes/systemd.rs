@@ -17,7 +17,7 @@ use crate::config::recipe::{Descriptor, Recipe, Sample, Source, Starts};
 use crate::config::resolve::steps::steps;
 use crate::config::resolve::units::units;
 use crate::plan::Action;
-use crate::plan::builder::{Back, Part};
+use crate::plan::builder::{Part, UndoneBy};
 use crate::plan::facts::{Facts, Target};
 use crate::plan::proposal::{Proposal, Subject};
 use crate::plan::recipe::Planner;
@@ -134,9 +134,9 @@ pub fn of_units(facts: &Facts<'_>, names: Vec<UnitName>, reload: bool) -> [Part;
         env_files: facts.deployment.env_files.clone(),
     });
     let manage = |action| Action::Processes { manager: manager.clone(), action };
-    let stop = Back::Again(Some(manage(ManagerAction::Stop)));
+    let stop = UndoneBy::Again(Some(manage(ManagerAction::Stop)));
     [
-        Part::new(Phase::Switch, "units", manage(ManagerAction::Run)).taken_back(stop),
+        Part::new(Phase::Switch, "units", manage(ManagerAction::Run)).undone_by(stop),
         Part::new(Phase::Verify, "running", manage(ManagerAction::Prove)),
     ]
 }

@@ -14,7 +14,7 @@ use crate::config::reading::values::{absolute_path, filled_text, inner_path, lis
 use crate::config::recipe::{Descriptor, ProcessKeeper, Recipe, Sample, Source, Starts};
 use crate::config::{Layout, Phase};
 use crate::plan::Action;
-use crate::plan::builder::{Back, INSTALL_RETRIES, Part};
+use crate::plan::builder::{INSTALL_RETRIES, Part, UndoneBy};
 use crate::plan::facts::{Facts, Target};
 use crate::plan::proposal::{Evidence, Proposal, Subject, toml_text};
 use crate::plan::recipe::Planner;
@@ -156,10 +156,10 @@ fn parts(facts: &Facts<'_>, recipe: &UvUwsgiSettings, release: &Target) -> Vec<P
     let install = program(Phase::Install, "uv-sync", uv::sync(recipe.python.as_deref()));
     let mut parts = vec![vassal_file(facts, recipe, release), install.retried(INSTALL_RETRIES)];
     if let Some(migrate) = migration(facts, recipe) {
-        parts.push(program(Phase::Migrate, "migrate", uv::run(&migrate)).taken_back(Back::Nothing));
+        parts.push(program(Phase::Migrate, "migrate", uv::run(&migrate)).undone_by(UndoneBy::Nothing));
     }
-    let stop = Back::Again(Some(manage(ManagerAction::Stop)));
-    parts.push(Part::new(Phase::Switch, "uwsgi", manage(ManagerAction::Run)).taken_back(stop));
+    let stop = UndoneBy::Again(Some(manage(ManagerAction::Stop)));
+    parts.push(Part::new(Phase::Switch, "uwsgi", manage(ManagerAction::Run)).undone_by(stop));
     parts.push(Part::new(Phase::Verify, "running", manage(ManagerAction::Prove)));
     parts
 }
@@ -212,7 +212,7 @@ fn vassal_file(facts: &Facts<'_>, recipe: &UvUwsgiSettings, release: &Target) ->
         ),
     };
     let require = Action::Place(Placement::Require { path, hint });
-    Part::new(Phase::Install, "vassal", require).taken_back(Back::Nothing)
+    Part::new(Phase::Install, "vassal", require).undone_by(UndoneBy::Nothing)
 }
 
 #[cfg(test)]
