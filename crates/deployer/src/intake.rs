@@ -1,8 +1,8 @@
-//! How a push gets in: from a connection to an entry in each deployment's spool.
+//! How a push gets in: from a connection to an entry in the spool `main`.
 //!
 //! [`http`] owns the connections and [`webhook`] the one request that matters: verify, write, answer. From there the
-//! entry waits in the spool `main` until [`dispatch`] has given it its verdicts and copied it to the
-//! deployments that it concerns. Nothing here runs anything, and nothing that answers a request
+//! entry waits in the spool `main` until [`dispatch`] has given it its verdicts and written a job for each
+//! deployment that it concerns. Nothing here runs anything, and nothing that answers a request
 //! waits for the database, for GitHub or for a build.
 
 pub mod body;

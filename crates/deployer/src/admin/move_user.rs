@@ -7,9 +7,9 @@
 //! 2. The user and the socket by which its steps are started ([`super::setup`] makes the same).
 //! 3. The files ([`tree`]), as root; what the deployer itself can do is done as the deployer.
 //! 4. Its units' `User=`, by a drop-in; the unit that keeps the new user's PM2, at every boot.
-//! 5. `users.toml`, and the daemon reads it. A worker that has not read it yet begins nothing (`deploy::worker`).
+//! 5. `users.toml`, and the daemon reads it. A worker that has not read it yet begins nothing (`pipeline::worker`).
 //! 6. The live commit is deployed once more, which starts everything as the new user. Under PM2, the old applications serve until that run is
-//!    about to start the new ones: it asks us then (`deploy::processes::pm2::former`), and we end them in the old user's PM2.
+//!    about to start the new ones: it asks us then (`steps::process_manager::pm2::former`), and we end them in the old user's PM2.
 //!
 //! Deliberately absent: knowing who was the user before. Whoever may have been is an old user: so the second attempt does what the first did
 //! not come to.
@@ -437,7 +437,7 @@ fn is_directory_of(path: &Path, account: &plan::Account) -> bool {
     path.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == account.uid)
 }
 
-/// The deployment's lock, as `deploy::lock` takes it: but for root, in a directory of the deployer's. Nothing is written to the file, and no
+/// The deployment's lock, as `process::lock` takes it: but for root, in a directory of the deployer's. Nothing is written to the file, and no
 /// link of that name is followed.
 async fn lock_of(state: &Path, slug: &Slug, deployer: &plan::Account) -> Result<Option<File>, Failed> {
     if !owner::is_roots_way(state) {

@@ -1,5 +1,5 @@
 //! `adopt`: a work tree that is deployed in place becomes releases. Looks, says what it found, asks, and has an ordinary run
-//! do it; `--finish` moves the old tree aside once nothing needs it. How it is done, and why so: `deploy::adopt`.
+//! do it; `--finish` moves the old tree aside once nothing needs it. How it is done, and why so: `pipeline::adopt`.
 
 use super::AdoptArguments;
 use super::deploy::{ask, show_steps};

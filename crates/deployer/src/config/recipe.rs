@@ -35,7 +35,7 @@ pub struct Descriptor {
     pub needs_releases: Option<&'static str>,
     /// Why it is built and run as the deployer itself, and what to do where another user is written. `None`: a deployment has a user of its
     /// own.
-    pub is_deployers: Option<(&'static str, &'static str)>,
+    pub runs_as_deployer_because: Option<(&'static str, &'static str)>,
     /// What its settings are called in the digests of releases that are stored.
     pub digest_name: &'static str,
 }

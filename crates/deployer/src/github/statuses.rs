@@ -6,7 +6,7 @@ use crate::base::names::CommitId;
 use reqwest::Method;
 
 impl GitHub {
-    /// `POST /repos/{owner}/{repo}/statuses/{sha}`, with a body that [`crate::record::report`] made.
+    /// `POST /repos/{owner}/{repo}/statuses/{sha}`, with a body that [`crate::notify`] made.
     pub async fn create_status(
         &self,
         subject: Subject<'_>,

@@ -1,7 +1,7 @@
 //! `POST /github-webhook`: prove who called, write the delivery to disk, answer.
 //!
 //! The order of the checks is the contract: method, address, length, signature over the raw bytes, and only then is
-//! anything parsed: once, into what is spooled ([`event`]). A 2xx means that the entry and its directory are fsynced. What was signed
+//! anything parsed: once, into what is spooled ([`crate::github::webhook_event`]). A 2xx means that the entry and its directory are fsynced. What was signed
 //! correctly but cannot be read is kept as well (dispatch gives it its verdict and sets it aside) and answered 400.
 //!
 //! Absent on the way of a delivery, on purpose: the database, GitHub, git, and any decision about what it leads to. (The record
@@ -216,7 +216,7 @@ impl Webhook {
             }
             false => Content::Body(received),
         };
-        self.store(client, id, event, &signer, body).await
+        self.append_to_spool(client, id, event, &signer, body).await
     }
 
     /// Where the request comes from, and whether it may.
@@ -320,7 +320,7 @@ impl Webhook {
     }
 
     /// Checks that the signer may speak for the repository, writes the entry, and answers.
-    async fn store(
+    async fn append_to_spool(
         &self,
         client: IpAddr,
         id: DeliveryId,

@@ -2,7 +2,7 @@
 //!
 //! The record is not optional: a step that cannot be recorded as started is not started (the run waits for the database, and
 //! is undone when it has waited too long). Undoing goes on without it. What the world is told (commit
-//! statuses) is written with the run's end in one transaction and sent by `record::report`, which nothing here waits for.
+//! statuses) is written with the run's end in one transaction and sent by `notify::sender`, which nothing here waits for.
 
 mod directories;
 mod self_update;

@@ -400,7 +400,7 @@ impl Worker {
             return Ok(false);
         };
         let recorded = self.host.store.live_release(self.deployment.slug.as_str()).await?;
-        // Not what was merely found there, nor what could not be rolled back to for certain.
+        // Neither a tree that was merely found there, nor a release that an undo may not have restored completely.
         let is_certain = |state: &LiveState| {
             state.recorded.as_ref().map(|known| &known.name)
                 == state.target.as_ref().map(|live| &live.release)

@@ -50,14 +50,17 @@ impl Foreign {
 /// Signs every row as it is now.
 macro_rules! sign_all {
     ($self:ident, $transaction:ident) => {{
-        let runs: Vec<Run> = sqlx::query_as("SELECT * FROM runs").fetch_all(&mut *$transaction).await?;
+        let runs: Vec<Run> = sqlx::query_as(concat!("SELECT ", crate::store::columns!(runs), " FROM runs")).fetch_all(&mut *$transaction).await?;
         for run in &runs {
             super::runs::write_run!($self, $transaction, run);
             if !run.state.is_final() {
                 $self.authenticator.begin(&run.id, &run.deployment)?;
             }
         }
-        let steps: Vec<Step> = sqlx::query_as("SELECT steps.* FROM steps JOIN runs ON runs.id = steps.run_id WHERE runs.state IN ('queued', 'running', 'unknown')")
+        let steps: Vec<Step> = sqlx::query_as(concat!(
+            "SELECT ", crate::store::columns!(steps), " FROM steps
+             WHERE run_id IN (SELECT id FROM runs WHERE state IN ('queued', 'running', 'unknown'))"
+        ))
             .fetch_all(&mut *$transaction)
             .await?;
         for step in &steps {
@@ -73,12 +76,12 @@ macro_rules! sign_all {
                 .await?;
         }
         let blocked: Vec<super::blocked::BlockedRow> =
-            sqlx::query_as("SELECT * FROM blocked").fetch_all(&mut *$transaction).await?;
+            sqlx::query_as(concat!("SELECT ", crate::store::columns!(blocked), " FROM blocked")).fetch_all(&mut *$transaction).await?;
         for row in &blocked {
             super::blocked::write_blocked!($self, $transaction, row);
         }
         let releases: Vec<Release> =
-            sqlx::query_as("SELECT * FROM releases").fetch_all(&mut *$transaction).await?;
+            sqlx::query_as(concat!("SELECT ", crate::store::columns!(releases), " FROM releases")).fetch_all(&mut *$transaction).await?;
         let mut noted = std::collections::BTreeMap::<String, Vec<(String, String)>>::new();
         for release in &releases {
             let mac = $self.authenticator.sign(&release.message())?;
@@ -98,8 +101,8 @@ macro_rules! sign_all {
             $self.authenticator.set_releases(deployment, &rows)?;
         }
         let notifications: Vec<PendingTelling> = sqlx::query_as(
-            "SELECT * FROM outbox WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
-             ORDER BY id",
+            concat!("SELECT ", crate::store::columns!(outbox), " FROM outbox WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
+             ORDER BY id"),
         )
         .fetch_all(&mut *$transaction)
         .await?;
@@ -113,7 +116,7 @@ macro_rules! sign_all {
                 .await?;
         }
         let told: Vec<ReportedDeployment> =
-            sqlx::query_as("SELECT * FROM told_deployments").fetch_all(&mut *$transaction).await?;
+            sqlx::query_as(concat!("SELECT ", crate::store::columns!(told_deployments), " FROM told_deployments")).fetch_all(&mut *$transaction).await?;
         for row in &told {
             let mac = $self.authenticator.sign(&row.message())?;
             sqlx::query("UPDATE told_deployments SET mac = $2 WHERE run_id = $1")
@@ -140,7 +143,7 @@ pub(super) use sign_all;
 /// Signs the columns that have come with migration 7 in the rows that we wrote before it.
 macro_rules! sign_faults {
     ($self:ident, $transaction:ident) => {{
-        let runs: Vec<Run> = sqlx::query_as("SELECT * FROM runs").fetch_all(&mut *$transaction).await?;
+        let runs: Vec<Run> = sqlx::query_as(concat!("SELECT ", crate::store::columns!(runs), " FROM runs")).fetch_all(&mut *$transaction).await?;
         for run in &runs {
             // As it was signed then; the new column was made by the migration, in this transaction.
             if $self.authenticator.verifies(&run.message(), run.mac.as_deref())? {
@@ -152,7 +155,7 @@ macro_rules! sign_faults {
                     .await?;
             }
         }
-        let steps: Vec<Step> = sqlx::query_as("SELECT * FROM steps").fetch_all(&mut *$transaction).await?;
+        let steps: Vec<Step> = sqlx::query_as(concat!("SELECT ", crate::store::columns!(steps), " FROM steps")).fetch_all(&mut *$transaction).await?;
         for step in &steps {
             if $self.authenticator.verifies(&step.message(), step.mac.as_deref())? {
                 let mac = $self.authenticator.sign(&step.message_of_plan_index())?;
@@ -224,24 +227,32 @@ impl Store {
     /// What somebody else has written.
     pub async fn foreign(&self) -> Result<Foreign, StoreError> {
         let runs: Vec<Run> = reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM runs ORDER BY id DESC LIMIT $1")
-                .bind(ROWS_MAX)
-                .fetch_all(pool)
-                .await?
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(runs),
+                " FROM runs ORDER BY id DESC LIMIT $1"
+            ))
+            .bind(ROWS_MAX)
+            .fetch_all(pool)
+            .await?
         })?;
         let releases: Vec<Release> = reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM releases WHERE state <> 'removed' ORDER BY created_at_ms DESC LIMIT $1",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(releases),
+                " FROM releases WHERE state <> 'removed' ORDER BY created_at_ms DESC LIMIT $1"
+            ))
             .bind(ROWS_MAX)
             .fetch_all(pool)
             .await?
         })?;
         let notifications: Vec<PendingTelling> = reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM outbox WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
-                 ORDER BY id DESC LIMIT $1",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(outbox),
+                " FROM outbox WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
+                 ORDER BY id DESC LIMIT $1"
+            ))
             .bind(ROWS_MAX)
             .fetch_all(pool)
             .await?

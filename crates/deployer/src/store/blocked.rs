@@ -121,10 +121,14 @@ impl Store {
     /// did not say.
     pub async fn blocked(&self, run_id: &str) -> Result<Vec<Blocked>, StoreError> {
         let rows: Vec<BlockedRow> = reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM blocked WHERE run_id = $1 ORDER BY position")
-                .bind(run_id)
-                .fetch_all(pool)
-                .await?
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(blocked),
+                " FROM blocked WHERE run_id = $1 ORDER BY position"
+            ))
+            .bind(run_id)
+            .fetch_all(pool)
+            .await?
         })?;
         let count = rows.len();
         let ours = self.only_ours(rows)?;

@@ -155,7 +155,14 @@ impl Store {
     /// The delivery with this id.
     pub async fn delivery(&self, id: &str) -> Result<Option<Delivery>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM deliveries WHERE id = $1").bind(id).fetch_optional(pool).await?
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(deliveries),
+                " FROM deliveries WHERE id = $1"
+            ))
+            .bind(id)
+            .fetch_optional(pool)
+            .await?
         })
     }
 
@@ -167,12 +174,12 @@ impl Store {
     ) -> Result<Vec<Delivery>, StoreError> {
         reading!(self, |pool| {
             sqlx::query_as(
-                "SELECT * FROM deliveries
+                concat!("SELECT ", crate::store::columns!(deliveries), " FROM deliveries
                  WHERE ($1 IS NULL OR repository = $1)
                    AND (($2 IS NULL AND $3 IS NULL) OR EXISTS (
                        SELECT 1 FROM verdicts WHERE verdicts.delivery_id = deliveries.id
                            AND ($2 IS NULL OR verdicts.deployment = $2) AND ($3 IS NULL OR verdicts.code = $3)))
-                 ORDER BY received_at_ms DESC, entry DESC LIMIT $4",
+                 ORDER BY received_at_ms DESC, entry DESC LIMIT $4"),
             )
             .bind(filter.repository)
             .bind(filter.deployment)

@@ -32,14 +32,16 @@ impl Store {
             return Ok(None);
         }
         let later: Vec<Run> = reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM runs WHERE deployment = $1 AND id > $2 AND plan IS NOT NULL
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(runs),
+                " FROM runs WHERE deployment = $1 AND id > $2 AND plan IS NOT NULL
                      AND trigger_kind IN ('operator', 'rollback')
                      AND NOT EXISTS (SELECT 1 FROM deliveries
                          WHERE deliveries.id = runs.delivery_id AND deliveries.event = 'adopt'
                              AND deliveries.source <> 'github')
-                 ORDER BY id DESC LIMIT $3",
-            )
+                 ORDER BY id DESC LIMIT $3"
+            ))
             .bind(deployment)
             .bind(&run.id)
             .bind(CANDIDATES_MAX)

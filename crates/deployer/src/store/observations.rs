@@ -35,10 +35,14 @@ impl Store {
     /// The last look at a deployment. `None` where there was none, and where somebody else has written the row.
     pub async fn observation(&self, deployment: &str) -> Result<Option<Observation>, StoreError> {
         let found: Option<Observation> = reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM observations WHERE deployment = $1")
-                .bind(deployment)
-                .fetch_optional(pool)
-                .await?
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(observations),
+                " FROM observations WHERE deployment = $1"
+            ))
+            .bind(deployment)
+            .fetch_optional(pool)
+            .await?
         })?;
         Ok(self.only_ours(found.into_iter().collect())?.pop())
     }

@@ -184,11 +184,13 @@ impl Store {
     /// other's way); never two of one key.
     pub async fn due_outbox(&self, now_ms: i64, limit: u32) -> Result<Vec<PendingTelling>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM outbox WHERE next_at_ms <= $1
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(outbox),
+                " FROM outbox WHERE next_at_ms <= $1
                      AND done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
-                 ORDER BY next_at_ms, id LIMIT $2",
-            )
+                 ORDER BY next_at_ms, id LIMIT $2"
+            ))
             .bind(now_ms)
             .bind(i64::from(limit))
             .fetch_all(pool)
@@ -260,20 +262,26 @@ impl Store {
             .await?
         })?;
         let oldest_unsent = reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM outbox
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(outbox),
+                " FROM outbox
                  WHERE done_at_ms IS NULL AND refused_at_ms IS NULL AND superseded_at_ms IS NULL
-                 ORDER BY id LIMIT 1",
-            )
+                 ORDER BY id LIMIT 1"
+            ))
             .fetch_optional(pool)
             .await?
         })?;
         let refused = reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM outbox WHERE refused_at_ms >= $1 ORDER BY id DESC LIMIT $2")
-                .bind(refused_since_ms)
-                .bind(REFUSED_SHOWN_MAX)
-                .fetch_all(pool)
-                .await?
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(outbox),
+                " FROM outbox WHERE refused_at_ms >= $1 ORDER BY id DESC LIMIT $2"
+            ))
+            .bind(refused_since_ms)
+            .bind(REFUSED_SHOWN_MAX)
+            .fetch_all(pool)
+            .await?
         })?;
         Ok(OutboxTrouble { unsent: unsent.unsigned_abs(), oldest_unsent, refused })
     }

@@ -84,12 +84,15 @@ pub struct NewRelease<'a> {
 /// The row of a release, ours or not.
 macro_rules! release_row {
     ($transaction:ident, $deployment:expr, $name:expr) => {{
-        let row: Option<Release> =
-            sqlx::query_as("SELECT * FROM releases WHERE deployment = $1 AND name = $2")
-                .bind($deployment)
-                .bind($name)
-                .fetch_optional(&mut *$transaction)
-                .await?;
+        let row: Option<Release> = sqlx::query_as(concat!(
+            "SELECT ",
+            crate::store::columns!(releases),
+            " FROM releases WHERE deployment = $1 AND name = $2"
+        ))
+        .bind($deployment)
+        .bind($name)
+        .fetch_optional(&mut *$transaction)
+        .await?;
         row
     }};
 }
@@ -242,12 +245,15 @@ impl Store {
             let known = known.ok_or_else(|| StoreError::NotRecorded { kind: "release", id: id() })?;
             self.require_newest(&known)?;
             let mut written: Vec<WrittenRelease> = Vec::new();
-            let others: Vec<Release> =
-                sqlx::query_as("SELECT * FROM releases WHERE deployment = $1 AND name <> $2")
-                    .bind(deployment)
-                    .bind(name)
-                    .fetch_all(&mut *transaction)
-                    .await?;
+            let others: Vec<Release> = sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(releases),
+                " FROM releases WHERE deployment = $1 AND name <> $2"
+            ))
+            .bind(deployment)
+            .bind(name)
+            .fetch_all(&mut *transaction)
+            .await?;
             let ours = self.only_newest_releases(others.clone())?;
             let newest_ms = ours.iter().filter_map(|other| other.live_at_ms).max();
             for other in others.into_iter().filter(|other| other.state == ReleaseState::Live) {
@@ -275,11 +281,15 @@ impl Store {
     /// A deployment's live release.
     pub async fn live_release(&self, deployment: &str) -> Result<Option<Release>, StoreError> {
         let found: Option<Release> = reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM releases WHERE deployment = $1 AND state = $2")
-                .bind(deployment)
-                .bind(ReleaseState::Live)
-                .fetch_optional(pool)
-                .await?
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(releases),
+                " FROM releases WHERE deployment = $1 AND state = $2"
+            ))
+            .bind(deployment)
+            .bind(ReleaseState::Live)
+            .fetch_optional(pool)
+            .await?
         })?;
         Ok(self.only_newest_releases(found.into_iter().collect())?.pop())
     }
@@ -287,9 +297,11 @@ impl Store {
     /// A deployment's releases, the newest first.
     pub async fn releases(&self, deployment: &str) -> Result<Vec<Release>, StoreError> {
         let found = reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM releases WHERE deployment = $1 ORDER BY run_id DESC, created_at_ms DESC, name DESC",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(releases),
+                " FROM releases WHERE deployment = $1 ORDER BY run_id DESC, created_at_ms DESC, name DESC"
+            ))
             .bind(deployment)
             .fetch_all(pool)
             .await?

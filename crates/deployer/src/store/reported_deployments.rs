@@ -48,10 +48,14 @@ impl Store {
     /// GitHub's deployment for a run.
     pub async fn told_deployment(&self, run_id: &str) -> Result<Option<ReportedDeployment>, StoreError> {
         let found: Option<ReportedDeployment> = reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM told_deployments WHERE run_id = $1")
-                .bind(run_id)
-                .fetch_optional(pool)
-                .await?
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(told_deployments),
+                " FROM told_deployments WHERE run_id = $1"
+            ))
+            .bind(run_id)
+            .fetch_optional(pool)
+            .await?
         })?;
         Ok(self.only_ours(found.into_iter().collect())?.pop())
     }
@@ -104,11 +108,14 @@ impl Store {
         at_ms: i64,
     ) -> Result<(), StoreError> {
         transaction!(self, |transaction| {
-            let known: Option<ReportedDeployment> =
-                sqlx::query_as("SELECT * FROM told_deployments WHERE run_id = $1")
-                    .bind(run_id)
-                    .fetch_optional(&mut *transaction)
-                    .await?;
+            let known: Option<ReportedDeployment> = sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(told_deployments),
+                " FROM told_deployments WHERE run_id = $1"
+            ))
+            .bind(run_id)
+            .fetch_optional(&mut *transaction)
+            .await?;
             let known = known.ok_or_else(|| StoreError::NotRecorded {
                 kind: "deployment at GitHub",
                 id: run_id.to_owned(),
@@ -130,9 +137,11 @@ impl Store {
                 .bind(at_ms)
                 .execute(&mut *transaction)
                 .await?;
-            let all: Vec<ReportedDeployment> = sqlx::query_as(
-                "SELECT * FROM told_deployments WHERE deployment = $1 AND state <> '' ORDER BY run_id",
-            )
+            let all: Vec<ReportedDeployment> = sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(told_deployments),
+                " FROM told_deployments WHERE deployment = $1 AND state <> '' ORDER BY run_id"
+            ))
             .bind(&row.deployment)
             .fetch_all(&mut *transaction)
             .await?;

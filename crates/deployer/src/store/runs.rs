@@ -187,10 +187,11 @@ impl Run {
 macro_rules! change_run {
     ($self:ident, $transaction:ident, $id:expr, |$run:ident| $change:expr) => {{
         let id: &str = $id;
-        let known: Option<$crate::store::Run> = sqlx::query_as("SELECT * FROM runs WHERE id = $1")
-            .bind(id)
-            .fetch_optional(&mut *$transaction)
-            .await?;
+        let known: Option<$crate::store::Run> =
+            sqlx::query_as(concat!("SELECT ", crate::store::columns!(runs), " FROM runs WHERE id = $1"))
+                .bind(id)
+                .fetch_optional(&mut *$transaction)
+                .await?;
         let mut $run =
             known.ok_or_else(|| $crate::store::StoreError::NotRecorded { kind: "run", id: id.to_owned() })?;
         $self.require_ours(&$run, "run", || id.to_owned())?;
@@ -399,7 +400,7 @@ impl Store {
             .bind(&fault_mac)
             .execute(&mut *transaction)
             .await?;
-            sqlx::query_as("SELECT * FROM runs WHERE id = $1")
+            sqlx::query_as(concat!("SELECT ", crate::store::columns!(runs), " FROM runs WHERE id = $1"))
                 .bind(run.id)
                 .fetch_one(&mut *transaction)
                 .await?
@@ -468,10 +469,11 @@ impl Store {
     pub async fn end_run(&self, end: &RunEnd<'_>) -> Result<RunEnded, StoreError> {
         debug_assert!(end.state.is_final(), "a run does not end as {}", end.state);
         let ended = transaction!(self, |transaction| {
-            let known: Option<Run> = sqlx::query_as("SELECT * FROM runs WHERE id = $1")
-                .bind(end.run_id)
-                .fetch_optional(&mut *transaction)
-                .await?;
+            let known: Option<Run> =
+                sqlx::query_as(concat!("SELECT ", crate::store::columns!(runs), " FROM runs WHERE id = $1"))
+                    .bind(end.run_id)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
             let mut run =
                 known.ok_or_else(|| StoreError::NotRecorded { kind: "run", id: end.run_id.to_owned() })?;
             if run.ended_at_ms.is_some() {
@@ -568,7 +570,10 @@ impl Store {
     /// The run with this id.
     pub async fn run(&self, id: &str) -> Result<Option<Run>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM runs WHERE id = $1").bind(id).fetch_optional(pool).await?
+            sqlx::query_as(concat!("SELECT ", crate::store::columns!(runs), " FROM runs WHERE id = $1"))
+                .bind(id)
+                .fetch_optional(pool)
+                .await?
         })
     }
 
@@ -578,9 +583,11 @@ impl Store {
             return Ok(RunMatch::None);
         }
         let mut runs: Vec<Run> = reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM runs WHERE substr(id, 1, length($1)) = $1 ORDER BY id DESC LIMIT $2",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(runs),
+                " FROM runs WHERE substr(id, 1, length($1)) = $1 ORDER BY id DESC LIMIT $2"
+            ))
             .bind(storable(id_beginning))
             .bind(MATCHES_MAX)
             .fetch_all(pool)
@@ -596,11 +603,15 @@ impl Store {
     /// The runs of one entry of a deployment's spool, the first attempt first.
     pub async fn runs_for_entry(&self, deployment: &str, entry: &str) -> Result<Vec<Run>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM runs WHERE deployment = $1 AND entry = $2 ORDER BY id")
-                .bind(deployment)
-                .bind(entry)
-                .fetch_all(pool)
-                .await?
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(runs),
+                " FROM runs WHERE deployment = $1 AND entry = $2 ORDER BY id"
+            ))
+            .bind(deployment)
+            .bind(entry)
+            .fetch_all(pool)
+            .await?
         })
     }
 
@@ -611,11 +622,15 @@ impl Store {
         deployment: &str,
     ) -> Result<Vec<Run>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM runs WHERE delivery_id = $1 AND deployment = $2 ORDER BY id")
-                .bind(delivery_id)
-                .bind(deployment)
-                .fetch_all(pool)
-                .await?
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(runs),
+                " FROM runs WHERE delivery_id = $1 AND deployment = $2 ORDER BY id"
+            ))
+            .bind(delivery_id)
+            .bind(deployment)
+            .fetch_all(pool)
+            .await?
         })
     }
 
@@ -623,8 +638,8 @@ impl Store {
     pub async fn unfinished_runs(&self, deployment: Option<&str>) -> Result<Vec<Run>, StoreError> {
         reading!(self, |pool| {
             sqlx::query_as(
-                "SELECT * FROM runs WHERE state IN ('queued', 'running', 'unknown') AND ($1 IS NULL OR deployment = $1)
-                 ORDER BY id",
+                concat!("SELECT ", crate::store::columns!(runs), " FROM runs WHERE state IN ('queued', 'running', 'unknown') AND ($1 IS NULL OR deployment = $1)
+                 ORDER BY id"),
             )
             .bind(deployment)
             .fetch_all(pool)
@@ -635,10 +650,12 @@ impl Store {
     /// The newest runs first.
     pub async fn runs(&self, limit: u32, filter: RunFilter<'_>) -> Result<Vec<Run>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM runs WHERE ($1 IS NULL OR deployment = $1) AND ($2 IS NULL OR state = $2)
-                 ORDER BY id DESC LIMIT $3",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(runs),
+                " FROM runs WHERE ($1 IS NULL OR deployment = $1) AND ($2 IS NULL OR state = $2)
+                 ORDER BY id DESC LIMIT $3"
+            ))
             .bind(filter.deployment)
             .bind(filter.state)
             .bind(i64::from(limit))
@@ -658,8 +675,10 @@ impl Store {
     /// branch was not there.
     pub async fn last_tried(&self, deployment: &str) -> Result<Option<Run>, StoreError> {
         let found: Vec<Run> = reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM runs WHERE deployment = $1 AND commit_id IS NOT NULL
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(runs),
+                " FROM runs WHERE deployment = $1 AND commit_id IS NOT NULL
                      AND ended_at_ms IS NOT NULL AND state <> 'superseded' AND trigger_kind <> 'rollback'
                      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id = runs.delivery_id
                          AND deliveries.source <> 'github'
@@ -667,8 +686,8 @@ impl Store {
                              AND deliveries.commit_id IS NOT NULL AND runs.trigger_kind = 'operator')))
                      AND NOT EXISTS (SELECT 1 FROM verdicts
                          WHERE verdicts.run_id = runs.id AND verdicts.code = 'branch-deleted')
-                 ORDER BY id DESC LIMIT $2",
-            )
+                 ORDER BY id DESC LIMIT $2"
+            ))
             .bind(deployment)
             .bind(CANDIDATES_MAX)
             .fetch_all(pool)
@@ -680,11 +699,13 @@ impl Store {
     /// The newest run of this commit that came to something: it had a plan, and succeeded, failed or was cancelled.
     pub async fn last_outcome(&self, deployment: &str, commit_id: &str) -> Result<Option<Run>, StoreError> {
         let found: Vec<Run> = reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM runs WHERE deployment = $1 AND commit_id = $2
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(runs),
+                " FROM runs WHERE deployment = $1 AND commit_id = $2
                      AND plan IS NOT NULL AND state IN ('succeeded', 'failed', 'cancelled')
-                 ORDER BY id DESC LIMIT $3",
-            )
+                 ORDER BY id DESC LIMIT $3"
+            ))
             .bind(deployment)
             .bind(commit_id)
             .bind(CANDIDATES_MAX)
@@ -716,10 +737,12 @@ impl Store {
         })?;
         let Some(superseded_at_ms) = superseded_at_ms else { return Ok(false) };
         let asked_for: Vec<Run> = reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM runs WHERE deployment = $1 AND trigger_kind IN ('operator', 'rollback')
-                     AND created_at_ms >= $2 ORDER BY id DESC LIMIT $3",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(runs),
+                " FROM runs WHERE deployment = $1 AND trigger_kind IN ('operator', 'rollback')
+                     AND created_at_ms >= $2 ORDER BY id DESC LIMIT $3"
+            ))
             .bind(deployment)
             .bind(superseded_at_ms)
             .bind(CANDIDATES_MAX)
@@ -732,10 +755,12 @@ impl Store {
     /// How many runs of this commit failed without saying anything of it.
     pub async fn host_failures(&self, deployment: &str, commit_id: &str) -> Result<HostFailures, StoreError> {
         let found: Vec<Run> = reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM runs WHERE deployment = $1 AND commit_id = $2 AND state = 'failed' AND fault = 'host'
-                 ORDER BY id DESC LIMIT $3",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(runs),
+                " FROM runs WHERE deployment = $1 AND commit_id = $2 AND state = 'failed' AND fault = 'host'
+                 ORDER BY id DESC LIMIT $3"
+            ))
             .bind(deployment)
             .bind(commit_id)
             .bind(FAILURES_MAX)

@@ -56,11 +56,13 @@ impl Store {
     /// Further deliveries under a GUID, the oldest first.
     pub async fn further_deliveries(&self, guid: &str) -> Result<Vec<Delivery>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT deliveries.* FROM deliveries JOIN deliveries_of_guids
-                     ON deliveries_of_guids.delivery_id = deliveries.id
-                 WHERE deliveries_of_guids.guid = $1 ORDER BY deliveries.received_at_ms, deliveries.id",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(deliveries),
+                " FROM deliveries
+                     WHERE id IN (SELECT delivery_id FROM deliveries_of_guids WHERE guid = $1)
+                     ORDER BY received_at_ms, id"
+            ))
             .bind(guid)
             .fetch_all(pool)
             .await?

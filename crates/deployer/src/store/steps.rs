@@ -180,13 +180,16 @@ impl Store {
     pub async fn step_ended(&self, step: &StepEnd<'_>) -> Result<(), StoreError> {
         let id = || format!("{} of {}", step.number, step.run_id);
         transaction!(self, |transaction| {
-            let known: Option<Step> =
-                sqlx::query_as("SELECT * FROM steps WHERE run_id = $1 AND number = $2 AND direction = $3")
-                    .bind(step.run_id)
-                    .bind(i64::from(step.number))
-                    .bind(step.direction)
-                    .fetch_optional(&mut *transaction)
-                    .await?;
+            let known: Option<Step> = sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(steps),
+                " FROM steps WHERE run_id = $1 AND number = $2 AND direction = $3"
+            ))
+            .bind(step.run_id)
+            .bind(i64::from(step.number))
+            .bind(step.direction)
+            .fetch_optional(&mut *transaction)
+            .await?;
             let known = known.ok_or_else(|| StoreError::NotRecorded { kind: "step", id: id() })?;
             self.require_ours(&known, "step", id)?;
             let mac = self.authenticator.sign(&Step { state: step.state, ..known }.message())?;
@@ -211,10 +214,12 @@ impl Store {
     /// A run's steps: those done in their order, then those undone in theirs (the last first).
     pub async fn steps(&self, run_id: &str) -> Result<Vec<Step>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as(
-                "SELECT * FROM steps WHERE run_id = $1
-                 ORDER BY direction, CASE direction WHEN 'do' THEN number ELSE -number END",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(steps),
+                " FROM steps WHERE run_id = $1
+                 ORDER BY direction, CASE direction WHEN 'do' THEN number ELSE -number END"
+            ))
             .bind(run_id)
             .fetch_all(pool)
             .await?

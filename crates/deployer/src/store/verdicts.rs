@@ -124,10 +124,14 @@ impl Store {
     /// The verdicts on a delivery, by deployment.
     pub async fn verdicts(&self, delivery_id: &str) -> Result<Vec<Verdict>, StoreError> {
         reading!(self, |pool| {
-            sqlx::query_as("SELECT * FROM verdicts WHERE delivery_id = $1 ORDER BY deployment")
-                .bind(delivery_id)
-                .fetch_all(pool)
-                .await?
+            sqlx::query_as(concat!(
+                "SELECT ",
+                crate::store::columns!(verdicts),
+                " FROM verdicts WHERE delivery_id = $1 ORDER BY deployment"
+            ))
+            .bind(delivery_id)
+            .fetch_all(pool)
+            .await?
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Where a run asks `move-user` to end what still runs as the old user. The other side, and why, is in `deploy::processes::pm2::former`.
+//! Where a run asks `move-user` to end what still runs as the old user. The other side, and why, is in `steps::process_manager::pm2::former`.
 
 use super::plan::Account;
 use crate::base::digest::sha256_hex;

@@ -4,7 +4,7 @@
 //! Theory of operation. The intake comes first, on a port of its own, and takes what nobody sends yet. Then nginx is told: from its reload on,
 //! webhooks are written into our spool, and those that the old listener is just answering are waited for. Only then does the listener go, and
 //! after it the old workers, each of which first ends what it is at; what is left in their queues is appended to our spool. The worker starts
-//! last, and deploys nothing of these deployments before an operator has deployed each of them once (`deploy::gates`). The way back is the
+//! last, and deploys nothing of these deployments before an operator has deployed each of them once (`pipeline::gates`). The way back is the
 //! same in the opposite order ([`super::going_back`]).
 //!
 //! Nothing that somebody else has written is deleted: it is kept below [`paths::ASIDE`], in a directory of the time, and the [`Journal`] says what

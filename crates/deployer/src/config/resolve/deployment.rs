@@ -225,7 +225,7 @@ fn user(
     let Some(slug) = slug.filter(|_| written.is_some() || !is_written) else {
         return (None, UserSource::Missing);
     };
-    if let Some((why, help)) = recipe.and_then(|recipe| recipe.is_deployers) {
+    if let Some((why, help)) = recipe.and_then(|recipe| recipe.runs_as_deployer_because) {
         if written.is_some() {
             table.error_at_value("user", why, help);
         }

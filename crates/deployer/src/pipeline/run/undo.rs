@@ -1,7 +1,7 @@
 //! Taking a run back: the undo of each step that was started, the last one first.
 //!
 //! It goes on without the database, is not cancelled, and is not bound by the run's deadline. It may be repeated from the beginning
-//! (`deploy::recovery` does so after a crash).
+//! (`pipeline::recovery` does so after a crash).
 
 use super::{Bounds, Failure, Recording, Run, bare_step, named, recorded};
 use crate::config::Phase;
@@ -92,7 +92,7 @@ impl Run {
     }
 
     /// One step of undoing: neither cancelled nor bound by the run's deadline, and not dependent on the database. `phase` is that of
-    /// what is done; the step has that of what is undone.
+    /// the undo's action; `step.phase` that of the step that is undone.
     async fn undo_step(
         &mut self,
         step: &Step,

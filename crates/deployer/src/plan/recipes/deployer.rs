@@ -1,7 +1,7 @@
 //! `deployer`: this program itself.
 //!
 //! The new program is made, or unpacked, in its release, and says there whether it would start: with this configuration, with
-//! this database. The switch is a self-update ([`crate::deploy::hand_over`]): the new program comes up beside the old one, and
+//! this database. The switch is a self-update ([`crate::steps::self_update`]): the new program comes up beside the old one, and
 //! only when it is ready does `current` name it.
 
 use super::uv_uwsgi::UWSGI_CONFIG_PATH;
@@ -78,7 +78,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         "the deployer cannot deploy itself in place: the program that runs would be overwritten",
     ),
     // What the deployer builds of itself it runs as itself.
-    is_deployers: Some((
+    runs_as_deployer_because: Some((
         "the deployer runs what this builds as itself: another user's release would be the deployer's program",
         "leave `user` out: whoever can push to this repository is the deployer",
     )),

@@ -6,7 +6,7 @@ use crate::config::keys::{Default, Key, KeyKind};
 use crate::config::reading::values::filled_text;
 use crate::config::recipe::{Descriptor, Recipe, Sample};
 use crate::config::{CommandLine, Phase};
-use crate::plan::builder::{Part, UndoneBy};
+use crate::plan::builder::Part;
 use crate::plan::facts::{Facts, Target};
 use crate::plan::recipe::Planner;
 use serde::Serialize;
@@ -26,7 +26,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     sample: Sample { slug: "made", repository: "example/made", path: "/srv/made", required: &[] },
     presets: &[],
     needs_releases: None,
-    is_deployers: None,
+    runs_as_deployer_because: None,
     digest_name: "make",
 };
 
@@ -44,7 +44,7 @@ impl Planner for Make {
         let settings: &MakeSettings = facts.settings();
         let line = CommandLine::Argv(vec!["make".into(), settings.target.clone()]);
         let part = Part::of_program(facts, Phase::Build, "make", line, &release.directory, []);
-        vec![part.undone_by(UndoneBy::Nothing)]
+        vec![part]
     }
 }
 // how-to: end

@@ -97,7 +97,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     needs_releases: Some(
         "sites cannot be deployed in place: what is linked into the work tree would be live untested",
     ),
-    is_deployers: None,
+    runs_as_deployer_because: None,
     digest_name: "nginx-sites",
 };
 

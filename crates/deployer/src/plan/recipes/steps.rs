@@ -31,7 +31,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     },
     presets: &[],
     needs_releases: None,
-    is_deployers: None,
+    runs_as_deployer_because: None,
     digest_name: "steps",
 };
 

@@ -66,7 +66,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     sample: Sample { slug: "api", repository: "example/api", path: "/srv/api", required: &[] },
     presets: &[],
     needs_releases: None,
-    is_deployers: None,
+    runs_as_deployer_because: None,
     digest_name: "systemd",
 };
 

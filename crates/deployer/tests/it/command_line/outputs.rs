@@ -18,7 +18,7 @@ fn arguments(path: &str) -> Option<&'static [&'static str]> {
         "setup" => &["--dry-run"],
         "move-user" | "adopt" => &["site", "--dry-run"],
         "deploy" => &["site", "--force"],
-        "rollback" | "run" | "logs" | "explain" | "plan" | "cancel" | "approve" | "release"
+        "rollback" | "run" | "logs" | "explain" | "plan" | "cancel" | "approve" | "unfreeze" | "release"
         | "simulate push" => &["site"],
         "queue retry" | "queue drop" => &["00000000000000000001-a.json"],
         "webhook create" | "webhook list" | "webhook show" | "webhook ping" | "webhook test"

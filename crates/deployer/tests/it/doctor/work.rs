@@ -108,7 +108,7 @@ fn what_github_is_not_told_and_a_record_that_is_old_or_broken_are_named() {
         doctor(world).assert(
             "outbox",
             "warning",
-            "GitHub has not taken what it was told of site",
+            "GitHub has refused the reports of site",
             "rights that are missing",
         );
         world.github.set_weather(Weather::Fails);

@@ -92,7 +92,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         ports: &[3301],
     }],
     needs_releases: None,
-    is_deployers: None,
+    runs_as_deployer_because: None,
     digest_name: "go-static",
 };
 

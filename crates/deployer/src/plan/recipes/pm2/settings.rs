@@ -82,7 +82,7 @@ pub static PM2: Descriptor = Descriptor {
     sample: Sample { slug: "shop", repository: "example/shop", path: "/var/www/shop", required: &[] },
     presets: &[],
     needs_releases: None,
-    is_deployers: None,
+    runs_as_deployer_because: None,
     // For long pnpm was the only one that installed.
     digest_name: "pnpm-pm2",
 };
@@ -101,7 +101,7 @@ pub static PNPM_PM2: Descriptor = Descriptor {
     },
     presets: &PRESETS,
     needs_releases: None,
-    is_deployers: None,
+    runs_as_deployer_because: None,
     digest_name: "pnpm-pm2",
 };
 

@@ -46,7 +46,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     needs_releases: Some(
         "a static site cannot be deployed in place: it would be served while it is being built",
     ),
-    is_deployers: None,
+    runs_as_deployer_because: None,
     digest_name: "static",
 };
 
