@@ -545,7 +545,7 @@ impl Plan {
         }
         if origin.scheme == "https" && !nginx.has_certificate {
             self.remarks.push(format!(
-                "there is no certificate for {0} yet: `certbot certonly --webroot -w /var/www/html -d {0}`, then setup again",
+                "there is no certificate for {0} yet: `certbot certonly --webroot -w /var/www/html -d {0} --deploy-hook \"systemctl reload nginx\"`, then setup again",
                 origin.host
             ));
         }
@@ -819,7 +819,7 @@ pub mod tests {
         have systemd read its units again
         restart durhack-deployer-worker.service: its unit or its secrets have changed since it was started
         stop durhack-deployer-privileged.socket: the helper is not used
-        there is no certificate for deploy.example.org yet: `certbot certonly --webroot -w /var/www/html -d deploy.example.org`, then setup again
+        there is no certificate for deploy.example.org yet: `certbot certonly --webroot -w /var/www/html -d deploy.example.org --deploy-hook "systemctl reload nginx"`, then setup again
         the configuration does not say so yet: write `privileges = "sudo"`
         "#);
         let with_sudo = settle(helped, &sudo);

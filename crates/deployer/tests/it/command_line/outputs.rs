@@ -29,6 +29,7 @@ fn arguments(path: &str) -> Option<&'static [&'static str]> {
         "webhook relay" => &["acme/site", "--once"],
         "migrate trust" => &["--yes"],
         "migrate down" => &["--steps", "1"],
+        "__parse" => &["status"],
         "completions" => &["bash"],
         "complete" => &["bash"],
         _ => return None,
