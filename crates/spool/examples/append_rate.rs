@@ -1,6 +1,6 @@
 //! How many entries a second can be appended, each durable before the next by the same thread.
 //!
-//! `cargo run --release --package durhack-spool --example append_rate [DIRECTORY]`; the directory decides which
+//! `cargo run --profile dist --package durhack-spool --example append_rate [DIRECTORY]`; the directory decides which
 //! disk is measured.
 
 use std::path::PathBuf;
