@@ -290,7 +290,7 @@ fn is_digest(word: &str) -> bool {
     ["sha224:", "sha256:", "sha384:", "sha512:"].iter().any(|kind| word.starts_with(kind))
 }
 
-/// Whether `(users : groups)` lets one be root. `(:group)` and `()` are this_process.
+/// Whether `(users : groups)` lets one be root. `(:group)` and `()` are the user itself.
 fn includes_root(runas: &str, aliases: &Aliases) -> bool {
     let users = runas.split_once(':').map_or(runas, |(users, _)| users);
     let root = Account { uid: 0, gid: 0, name: "root".into(), home: None, groups: vec!["root".into()] };

@@ -199,7 +199,7 @@ const USED_UP: &[Row] = &[
     ("raise one's own priority", always(Refused)),
     ("become a real-time process", always(Refused)),
     (
-        "protect this_process from the OOM killer",
+        "protect this process from the OOM killer",
         [Refused, Refused, Open("up to what every program has; the unit's `MemoryMax=` remains")],
     ),
     (

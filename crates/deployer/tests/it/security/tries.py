@@ -248,7 +248,7 @@ attempt("use memory without end")(lambda: open("/proc/self/oom_score_adj").read(
 attempt("raise one's own limits")(lambda: resource.setrlimit(resource.RLIMIT_NPROC, (resource.RLIM_INFINITY,) * 2))
 attempt("raise one's own priority")(lambda: os.setpriority(os.PRIO_PROCESS, 0, -5))
 attempt("become a real-time process")(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)))
-attempt("protect oneself from the OOM killer")(lambda: open("/proc/self/oom_score_adj", "w").write("0"))
+attempt("protect this process from the OOM killer")(lambda: open("/proc/self/oom_score_adj", "w").write("0"))
 attempt("fill the disk with many files")(lambda: append("one-of-many"))
 attempt("outlive the run (setsid, empty environment)")(lambda: os.spawnve(os.P_NOWAIT, "/usr/bin/setsid", ["setsid", "sleep", WHERE["seconds"]], {}) and "bounded")
 
