@@ -144,7 +144,7 @@ async fn end_processes(deployment: &Deployment, run: &str) -> Result<()> {
     Ok(())
 }
 
-/// This is the program that the run handed over to: what follows is done, and the run has succeeded.
+/// This is the replacement that the run started: what follows is done, and the run has succeeded.
 async fn complete(hosted: HostedDeployment<'_>, found: &store::Run, recorded: &[store::Step]) -> Result<()> {
     let HostedDeployment { host, deployment } = hosted;
 

@@ -33,7 +33,7 @@ pub struct ThisProcess {
     pub environment: BTreeMap<String, String>,
     /// In which it was started.
     pub working_directory: PathBuf,
-    /// Where a run asks it to hand over; None where this is no daemon but a command.
+    /// Where a run asks it for a self-update; None where this is no daemon but a command.
     pub requests: Option<mpsc::Sender<SelfUpdateRequest>>,
 }
 

@@ -48,7 +48,7 @@ impl Run {
         Ok((SelfUpdateRequest { pending, planned: update.clone(), step: recording.number, ends_at }, permits))
     }
 
-    /// Carries out what follows a self-update, as the one who was handed over to. Nobody could undo it: what fails is said.
+    /// Carries out what follows a self-update, as the replacement that is in charge now. Nobody could undo it: what fails is said.
     pub async fn carry_on(&mut self, plan: &Plan, rest: &[usize]) -> Vec<String> {
         let mut warnings = Vec::new();
         for index in rest {
