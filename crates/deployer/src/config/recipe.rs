@@ -45,7 +45,7 @@ pub struct Descriptor {
 pub struct Sample {
     /// The deployment's name.
     pub slug: &'static str,
-    /// The repository that gets this preset, as `owner/name`.
+    /// The repository of the example, as `owner/name`.
     pub repository: &'static str,
     /// Where it is deployed to.
     pub path: &'static str,
